@@ -1,0 +1,42 @@
+# The same targets everywhere: `make` alone lists them. Windows without make: python -m helpers …
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+READY := .venv/ready
+# TORCH_INDEX=ADDRESS takes torch from there, without the CUDA packages: see README, "A small install".
+LOCK := $(if $(TORCH_INDEX),.venv/requirements-cpu.txt,requirements.txt)
+
+.PHONY: help setup run test lab clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 9
+
+setup: $(READY)  ## make .venv and install what requirements.txt lists
+
+run: $(READY)  ## execute every notebook in order into build/
+	@$(BIN)/python -m helpers run
+
+test: $(READY)  ## every check that CI runs
+	@$(BIN)/python -m helpers test
+
+lab: $(READY)  ## open JupyterLab on your own copy of the notebooks
+	@$(BIN)/python -m helpers lab
+
+clean:  ## remove .venv, build/, runs/, samples and caches; no real data, not workbook/
+	@if [ -f $(READY) ]; then $(BIN)/python -m helpers clean; fi
+	@rm -rf .venv
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, this is %d.%d. Try: make PYTHON=python3.12 …' % sys.version_info[:2])"
+	@echo "Setting up .venv. The first time this downloads a few gigabytes and takes some minutes."
+	@$(PYTHON) -m venv .venv
+	@echo "1/2 installing the packages in requirements.txt …"
+	@if [ -n "$(TORCH_INDEX)" ]; then grep -vE '^(cuda|nvidia|triton)' requirements.txt > $(LOCK); fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(LOCK)
+	@echo "2/2 installing this folder's package helpers …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+	@echo "Set-up done."

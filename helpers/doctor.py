@@ -1,0 +1,293 @@
+"""Look at this machine: what the workshop needs, whether it is here, and what to do if not."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.catalog import AOI, data_folder, home
+
+OLDEST_PYTHON = (3, 11)
+DISK_FAIL, DISK_WARN = 0.3, 2.0  # GB: the samples with their caches; some real data too
+MEMORY_FAIL, MEMORY_WARN = 2.0, 4.0  # GB in all
+PACKAGES = ("numpy", "pandas", "matplotlib", "tqdm", "safetensors", "torchinfo", "jupyterlab")
+INSTALL = "Install what requirements.txt lists: python -m pip install -r requirements.txt"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report: OK, WARN or FAIL; what was found; what to do about it."""
+
+    status: str
+    name: str
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        line = f"{f'[{self.status}]':7}{self.name}: {self.found}"
+        return f"{line}\n       -> {self.advice}" if self.advice else line
+
+
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """Check that Python is new enough."""
+    found = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
+    if version < OLDEST_PYTHON:
+        return Check("FAIL", "Python", found, "Install Python 3.11 or newer and set up again.")
+    return Check("OK", "Python", found)
+
+
+def check_packages(names: tuple[str, ...] = PACKAGES) -> Check:
+    """Check that the packages are installed."""
+    missing = []
+    for name in names:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Check("FAIL", "Packages", f"{', '.join(missing)} not installed", INSTALL)
+    return Check("OK", "Packages", f"{len(names)} of {len(names)} installed")
+
+
+def check_torch() -> Check:
+    """Check that torch and torchvision can be imported and belong together."""
+    try:
+        import torch
+    except Exception as error:
+        return Check("FAIL", "PyTorch", f"import torch fails: {_short(error)}", INSTALL)
+    try:
+        import torchvision
+
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        torchvision.ops.nms(boxes, torch.ones(1), 0.5)  # compiled code: works with its torch only
+    except Exception as error:
+        return Check(
+            "FAIL",
+            "PyTorch",
+            f"torchvision does not fit torch {torch.__version__}: {_short(error)}",
+            "Only pairs released together work. Install both again in one command: "
+            "python -m pip install torch==2.14.1 torchvision==0.29.1",
+        )
+    return Check(
+        "OK", "PyTorch", f"torch {torch.__version__} and torchvision {torchvision.__version__}"
+    )
+
+
+def check_device() -> Check:
+    """Say which device will compute."""
+    try:
+        import torch
+
+        from helpers.training import best_device
+    except Exception as error:
+        return Check("FAIL", "Device", f"PyTorch does not work: {_short(error)}", INSTALL)
+    device = best_device()
+    if device.type == "cuda":
+        return Check("OK", "Device", f"GPU {torch.cuda.get_device_name()}")
+    if device.type == "mps":
+        return Check("OK", "Device", "Apple GPU (mps)")
+    return Check("OK", "Device", f"CPU, {torch.get_num_threads()} threads (enough for every step)")
+
+
+def check_cores(cores: int | None = None) -> Check:
+    """Check how many CPU cores may be used."""
+    if cores is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if cores == 1:
+        return Check("WARN", "CPU cores", "1", "Everything works, but allow twice the time.")
+    return Check("OK", "CPU cores", str(cores))
+
+
+def check_memory(gigabytes: float | None = None) -> Check:
+    """Check the machine's memory."""
+    if gigabytes is None:
+        import psutil
+
+        gigabytes = psutil.virtual_memory().total / 1e9
+    found = f"{gigabytes:.1f} GB"
+    if gigabytes < MEMORY_FAIL:
+        advice = "Too little for PyTorch and a browser. Use another machine."
+        return Check("FAIL", "Memory", found, advice)
+    if gigabytes < MEMORY_WARN:
+        advice = "Close other programs, and shut down each notebook's kernel when it is done."
+        return Check("WARN", "Memory", found, advice)
+    return Check("OK", "Memory", found)
+
+
+def check_disk(gigabytes: float | None = None) -> Check:
+    """Check the free disk space where data and runs go."""
+    if gigabytes is None:
+        gigabytes = shutil.disk_usage(_existing(home())).free / 1e9
+    found = f"{gigabytes:.1f} GB free"
+    if gigabytes < DISK_FAIL:
+        return Check("FAIL", "Disk", found, f"Free at least {DISK_FAIL} GB for the samples.")
+    if gigabytes < DISK_WARN:
+        return Check("WARN", "Disk", found, "Enough for the samples, not for the real data.")
+    return Check("OK", "Disk", found)
+
+
+def check_writable(folder: Path | None = None) -> Check:
+    """Check that data/ and runs/ can be written."""
+    probe = _existing(folder or home()) / ".write-test"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return Check(
+            "FAIL",
+            "Folder",
+            f"the workshop's folder is read-only ({error.strerror})",
+            "Set WORKSHOP_HOME to a folder of your own.",
+        )
+    return Check("OK", "Folder", "data/ and runs/ can be written")
+
+
+def check_opencv() -> Check:
+    """Check that OpenCV can be imported, with the libraries it needs, and can decode a PNG."""
+    try:
+        import cv2
+        import numpy as np
+
+        _, png = cv2.imencode(".png", np.zeros((8, 8), np.uint8))
+        cv2.imdecode(png, cv2.IMREAD_UNCHANGED).shape  # noqa: B018
+    except Exception as error:
+        if "libGL" in str(error) or "libgthread" in str(error):
+            advice = (
+                "opencv-python needs libraries for windows that this machine lacks. "
+                "Use the build without windows: python -m pip uninstall -y opencv-python; "
+                "python -m pip install --force-reinstall opencv-python-headless"
+            )
+        else:
+            advice = INSTALL
+        return Check("FAIL", "OpenCV", f"import cv2 fails: {_short(error)}", advice)
+    return Check("OK", "OpenCV", cv2.__version__)
+
+
+def check_widgets() -> Check:
+    """Check that progress bars can be drawn as widgets."""
+    try:
+        version = importlib.metadata.version("ipywidgets")
+    except importlib.metadata.PackageNotFoundError:
+        advice = "Progress bars will be plain text. python -m pip install ipywidgets"
+        return Check("WARN", "ipywidgets", "not installed", advice)
+    return Check("OK", "ipywidgets", version)
+
+
+def check_workers(seconds: float = 60) -> Check:
+    """Start a DataLoader worker for real, the way Windows and macOS do it."""
+    try:
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset
+
+        loader = DataLoader(
+            TensorDataset(torch.arange(4)),
+            num_workers=1,
+            multiprocessing_context="spawn",
+            timeout=seconds,
+        )
+        count = sum(1 for _ in loader)
+    except Exception as error:
+        advice = "Use workers=0 everywhere: slower with large pictures, otherwise the same."
+        return Check("WARN", "DataLoader workers", f"do not start: {_short(error)}", advice)
+    return Check("OK", "DataLoader workers", f"start ({count} batches came back)")
+
+
+def check_data() -> Check:
+    """Say which data is here."""
+    if (data_folder(AOI.name) / "real" / "train.csv").is_file():
+        return Check("OK", "AOI data", "the real data set")
+    if (data_folder(AOI.name) / f"sample-{AOI.sample_version}").is_dir():
+        return Check("OK", "AOI data", "the drawn sample")
+    return Check("OK", "AOI data", "none yet: the sample is drawn at its first use")
+
+
+def check_weights() -> Check:
+    """Say which pretrained weights are here; no step needs a download."""
+    try:
+        import torch
+
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+    except Exception as error:
+        return Check("FAIL", "Weights", f"PyTorch does not work: {_short(error)}", INSTALL)
+    found = sorted(file.stem for file in folder.glob("*.pth"))
+    return Check("OK", "Weights", ", ".join(found) or "no pretrained weights (none are needed)")
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    check_python,
+    check_packages,
+    check_torch,
+    check_device,
+    check_cores,
+    check_memory,
+    check_disk,
+    check_writable,
+    check_opencv,
+    check_widgets,
+    check_workers,
+    check_data,
+    check_weights,
+)
+
+
+def examine() -> list[Check]:
+    """Run every check.
+
+    Returns
+    -------
+    list of Check
+        In the order of CHECKS.
+    """
+    return [check() for check in CHECKS]
+
+
+def report(checks: list[Check]) -> str:
+    """Return all lines as one block to paste into a message.
+
+    Parameters
+    ----------
+    checks : list of Check
+        From `examine`.
+
+    Returns
+    -------
+    str
+        Starts and ends with three backticks, so that chats show it as it is.
+    """
+    return "\n".join(["```", *map(str, checks), "```"])
+
+
+def verdict(checks: list[Check]) -> str:
+    """Return one sentence: ready or not.
+
+    Parameters
+    ----------
+    checks : list of Check
+        From `examine`.
+
+    Returns
+    -------
+    str
+        Names what failed.
+    """
+    failed = [check.name for check in checks if check.status == "FAIL"]
+    if failed:
+        return f"Not ready yet: {', '.join(failed)}. Do what the arrows say, then run this again."
+    return "Ready: nothing failed."
+
+
+def _short(error: Exception) -> str:
+    """Return the first line of an error, without the paths that long ones carry."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder

@@ -1,0 +1,139 @@
+"""Write a file or a folder whole, or not at all."""
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+NOT_WRITABLE = DISK_FULL + READ_ONLY
+STALE_SECONDS = 3600  # a left-over older than this belongs to a process that was killed
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Hand out a path beside `path` to write to; move it into place when all went well.
+
+    Whoever reads `path` meanwhile sees the old file or the new one, never half of one. After an
+    error the old file is still there.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write or replace. Missing folders are made.
+
+    Yields
+    ------
+    Path
+        Where to write.
+
+    Raises
+    ------
+    OSError
+        With a sentence that says what to do, when the disk is full or the folder is read-only.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+    except OSError as error:
+        raise explained(error, path) from error
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        partial.replace(path)
+    except OSError as error:
+        raise explained(error, path) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Hand out an empty folder beside `path` to fill; move it into place when all went well.
+
+    Two processes may do this at once: both fill a folder of their own, the first one to finish
+    wins and the other's work is dropped.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to make. It must not be there yet.
+
+    Yields
+    ------
+    Path
+        The folder to fill.
+
+    Raises
+    ------
+    OSError
+        With a sentence that says what to do, when the disk is full or the folder is read-only.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_stale(path)
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise explained(error, path) from error
+    try:
+        yield partial
+        partial.chmod(0o777 & ~_umask())
+        try:
+            partial.rename(path)
+        except OSError:
+            if not path.is_dir():  # otherwise another process was faster, with the same content
+                raise
+    except OSError as error:
+        raise explained(error, path) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def explained(error: OSError, path: Path) -> OSError:
+    """Return `error` again with a sentence that says what to do about it.
+
+    Parameters
+    ----------
+    error : OSError
+        What the operating system said.
+    path : Path
+        What was to be written.
+
+    Returns
+    -------
+    OSError
+        Of the same kind, with the same number.
+    """
+    if error.errno in DISK_FULL:
+        advice = "The disk is full. Free some space and run this again; no older file was harmed."
+    elif error.errno in READ_ONLY:
+        advice = (
+            "The folder is read-only for you. "
+            "Set WORKSHOP_HOME to a folder of your own and run this again."
+        )
+    else:
+        return error
+    return type(error)(error.errno, f"Could not write {path}. {advice}")
+
+
+def _drop_stale(path: Path) -> None:
+    """Remove what a killed process left beside `path`."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _umask() -> int:
+    """Return the mask that the operating system takes off the rights of new files."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

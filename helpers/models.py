@@ -1,0 +1,155 @@
+"""The networks, the convolution size formula, and an estimate of the memory they need."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def conv_output_size(
+    size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
+    """Return the side of what a convolution or pooling layer puts out.
+
+    Source: the formula in the documentation of torch.nn.Conv2d.
+
+    Parameters
+    ----------
+    size, kernel, stride, padding, dilation : int
+        Of the input and the layer, in pixels.
+
+    Returns
+    -------
+    int
+        Pixels.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left: the kernel is larger than the padded input.
+
+    Examples
+    --------
+    >>> conv_output_size(128, kernel=5)
+    124
+    >>> conv_output_size(124, kernel=2, stride=2)
+    62
+    """
+    reach = dilation * (kernel - 1) + 1
+    output = (size + 2 * padding - reach) // stride + 1
+    if output < 1:
+        raise ValueError(
+            f"A kernel that reaches over {reach} pixels does not fit into an input of {size} "
+            f"pixels with a padding of {padding}. Use larger pictures or fewer layers."
+        )
+    return output
+
+
+class LeNet(nn.Module):
+    """Two convolutions and three linear layers, for square pictures of any size.
+
+    Source: LeCun et al., Gradient-based learning applied to document recognition, 1998; with ReLU
+    and maximum pooling, as is usual today.
+
+    Parameters
+    ----------
+    classes : int
+        How many numbers (logits) come out.
+    channels : int
+        1 for grey pictures, 3 for colour.
+    size : int
+        Side of the pictures in pixels.
+
+    Examples
+    --------
+    >>> LeNet(classes=6, size=128)(torch.zeros(2, 1, 128, 128)).shape
+    torch.Size([2, 6])
+    """
+
+    def __init__(self, classes: int, channels: int = 1, size: int = 128) -> None:
+        super().__init__()
+        self.settings = {"classes": classes, "channels": channels, "size": size}
+        for _ in range(2):
+            size = conv_output_size(conv_output_size(size, kernel=5), kernel=2, stride=2)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 6, kernel_size=5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, kernel_size=5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(16 * size * size, 120),
+            nn.ReLU(),
+            nn.Linear(120, 84),
+            nn.ReLU(),
+            nn.Linear(84, classes),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the logits, (N, classes), of pictures (N, channels, size, size)."""
+        return self.classifier(self.features(pictures))
+
+
+ARCHITECTURES = {"LeNet": LeNet}
+
+
+def memory_estimate(
+    model: nn.Module, picture: tuple[int, int, int], batch_size: int, moments: int = 2
+) -> dict[str, int]:
+    """Estimate the memory that a training step needs.
+
+    Counted are the weights; one gradient and `moments` optimiser numbers for each trained weight;
+    and what each layer puts out, kept for the backward pass (its gradient is made layer by layer
+    and freed again).
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    picture : tuple of int
+        (channels, height, width) of one input.
+    batch_size : int
+        Pictures in a batch.
+    moments : int
+        Numbers the optimiser keeps for each weight: 0 for SGD, 1 with momentum, 2 for Adam.
+
+    Returns
+    -------
+    dict
+        Bytes for "weights", "gradients", "optimiser", "activations" and "total".
+    """
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    parts = {
+        "weights": weights,
+        "gradients": trained,
+        "optimiser": moments * trained,
+        "activations": batch_size * _activation_bytes(model, picture),
+    }
+    return parts | {"total": sum(parts.values())}
+
+
+def _activation_bytes(model: nn.Module, picture: tuple[int, int, int]) -> int:
+    """Return the bytes of one picture and of what each layer makes of it."""
+    first = next(model.parameters())
+    seen = [math.prod(picture) * first.element_size()]
+
+    def note(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
+        if not isinstance(layer, nn.Flatten):  # Flatten only looks at its input in another shape
+            seen.append(output.numel() * output.element_size())
+
+    leaves = [layer for layer in model.modules() if not list(layer.children())]
+    hooks = [layer.register_forward_hook(note) for layer in leaves]
+    was_training = model.training
+    try:
+        model.eval()
+        with torch.no_grad():
+            model(torch.zeros(1, *picture, dtype=first.dtype, device=first.device))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return sum(seen)

@@ -1,0 +1,179 @@
+"""Everything that draws: pictures, counts, curves and confusion matrices; nothing else does."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+
+# Okabe and Ito's palette: distinct for colour-blind eyes too. Source: jfly.uni-koeln.de/color
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+)
+PALETTE = (BLUE, VERMILION, ORANGE, PURPLE, SKY, GREEN)
+
+plt.rcParams.update(
+    {
+        "axes.prop_cycle": plt.cycler(color=PALETTE),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 15,
+        "figure.dpi": 80,
+        "figure.facecolor": "white",  # readable in a dark JupyterLab too
+        "font.size": 13,
+        "lines.linewidth": 2.5,
+    }
+)
+
+
+def show_pictures(
+    pictures: Sequence | torch.Tensor,
+    titles: Sequence[str] = (),
+    columns: int = 6,
+    heading: str = "",
+    colours: Sequence[str] = (),
+) -> None:
+    """Show pictures side by side, in true brightness.
+
+    Parameters
+    ----------
+    pictures : sequence of Tensor or numpy.ndarray
+        Each (height, width), (channels, height, width) or (height, width, 3), as uint8 0..255 or
+        float 0..1.
+    titles : sequence of str
+        One a picture.
+    columns : int
+        Pictures in a row.
+    heading : str
+        Stands above all.
+    colours : sequence of str
+        Of the titles, one a picture.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    heights = [1.15 if titles else 1.0] * rows
+    _, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.1 * columns, 2.1 * sum(heights) + 0.4 * bool(heading)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for number, (axis, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
+        _draw(axis, picture)
+        if len(titles):
+            axis.set_title(
+                titles[number],
+                fontsize=12,
+                loc="center",
+                color=colours[number] if len(colours) else "black",
+            )
+    if heading:
+        axes[0, 0].figure.suptitle(heading, x=0.01, ha="left", fontsize=15)
+    plt.show()
+
+
+def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
+    """Draw one picture without stretching its brightness."""
+    pixels = np.asarray(picture)
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
+        pixels = pixels.transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
+    if pixels.dtype == np.uint8:
+        pixels = pixels / 255
+    axis.imshow(pixels.squeeze().clip(0, 1), cmap="gray", vmin=0, vmax=1)
+
+
+def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> None:
+    """Show how many pictures each class has.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        One a picture.
+    classes : sequence of str
+        Class names.
+    title : str
+        The finding.
+    """
+    counts = np.bincount(np.asarray(labels), minlength=len(classes))
+    _, axis = plt.subplots(figsize=(8, 0.5 * len(classes) + 1), layout="constrained")
+    bars = axis.barh(classes, counts)
+    axis.bar_label(bars, padding=4)
+    axis.invert_yaxis()
+    axis.set(title=title, xlabel="pictures")
+    plt.show()
+
+
+def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:
+    """Show loss and accuracy of training (dashed) and validation (solid), one colour a run.
+
+    Parameters
+    ----------
+    histories : mapping of str to pandas.DataFrame
+        The name of each run and what `helpers.training.fit` returned for it.
+    title : str
+        The finding.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+    for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
+        for colour, (name, history) in zip(PALETTE, histories.items(), strict=False):
+            scale = 100 if quantity == "accuracy" else 1
+            label = f"{name}, " if name else ""
+            for part, line, width in (("train", "--", 1.8), ("valid", "-", 2.8)):
+                axis.plot(
+                    history["epoch"],
+                    scale * history[f"{part}_{quantity}"],
+                    line,
+                    color=colour,
+                    linewidth=width,
+                    label=f"{label}{'validation' if part == 'valid' else 'training'}",
+                )
+        axis.set(xlabel="epoch", ylabel="accuracy in %" if quantity == "accuracy" else "loss")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylim(bottom=0)
+    axes[1].legend(loc="lower right", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=15)
+    plt.show()
+
+
+def show_confusion(confusion: pd.DataFrame, title: str) -> None:
+    """Show a confusion matrix; the shade is the share of the true class.
+
+    Parameters
+    ----------
+    confusion : pandas.DataFrame
+        From `helpers.report.confusion_matrix`.
+    title : str
+        The finding.
+    """
+    counts = confusion.to_numpy()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 0.75 * len(counts) + 2
+    _, axis = plt.subplots(figsize=(side + 1, side - 0.5), layout="constrained")
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        axis.text(
+            column,
+            row,
+            counts[row, column] or "·",
+            ha="center",
+            va="center",
+            color="white" if shares[row, column] > 0.5 else "black",
+        )
+    ticks = range(len(counts))
+    axis.set_xticks(ticks, confusion.columns, rotation=35, ha="right")
+    axis.set_yticks(ticks, confusion.index)
+    axis.spines[:].set_visible(False)
+    axis.set(title=title, xlabel="predicted", ylabel="true")
+    plt.show()

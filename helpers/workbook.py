@@ -1,0 +1,273 @@
+"""The notebooks as files: execute them, keep their times, cut the attendee's copies."""
+
+import contextlib
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from tqdm.auto import tqdm
+
+from helpers.catalog import REPOSITORY
+from helpers.files import whole_file
+
+NOTEBOOKS = REPOSITORY / "notebooks"
+BUILD = REPOSITORY / "build"
+WORKBOOK = REPOSITORY / "workbook"
+CELL_SECONDS = 1800  # a cell that runs longer hangs
+WIDGET = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def notebook_files(only: str | None = None) -> list[Path]:
+    """Return the notebooks in order.
+
+    Parameters
+    ----------
+    only : str, optional
+        The beginning of a name, such as "03".
+
+    Returns
+    -------
+    list of Path
+        Sorted by name.
+
+    Raises
+    ------
+    ValueError
+        If `only` fits none.
+    """
+    files = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    chosen = [file for file in files if file.name.startswith(only or "")]
+    if not chosen:
+        steps = ", ".join(file.name[:2] for file in files)
+        raise ValueError(f"No notebook starts with {only!r}. The steps are {steps}.")
+    return chosen
+
+
+def execute(file: Path) -> nbformat.NotebookNode:
+    """Execute a notebook from its first cell to its last.
+
+    Parameters
+    ----------
+    file : Path
+        Only read. The kernel starts in its folder.
+
+    Returns
+    -------
+    NotebookNode
+        With the new outputs. If a cell fails, the error carries the notebook so far as `.notebook`.
+
+    Raises
+    ------
+    CellExecutionError, CellTimeoutError, DeadKernelError
+        If a cell fails, takes over half an hour, or kills the kernel.
+    """
+    notebook = nbformat.read(file, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(file.parent)}},
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        error.notebook = notebook
+        raise
+    return notebook
+
+
+def run(only: str | None = None, data: str | None = None) -> int:
+    """Execute the notebooks in order and write copies, HTML and run.json to build/.
+
+    Parameters
+    ----------
+    only : str, optional
+        The beginning of a name, such as "03".
+    data : str, optional
+        "sample" or "real"; sets WORKSHOP_DATA for the kernels.
+
+    Returns
+    -------
+    int
+        1 if a notebook failed, else 0. The files in notebooks/ are never changed.
+    """
+    if data:
+        os.environ["WORKSHOP_DATA"] = data
+    rows = []
+    with tqdm(notebook_files(only), unit="notebook", disable=None) as bar:
+        for file in bar:
+            bar.set_description(file.stem)
+            start, problem = time.perf_counter(), ""
+            try:
+                notebook = execute(file)
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+                notebook, problem = error.notebook, str(error)
+            seconds = time.perf_counter() - start
+            _write_copy(notebook, file.stem)
+            rows.append({"name": file.stem, "seconds": round(seconds, 1), "ok": not problem})
+            tqdm.write(f"{file.stem:28}{seconds:7.1f} s  {'FAILED' if problem else 'ok'}")
+            if problem:
+                tqdm.write(f"\n{_failed_cell(notebook)}{problem}\n")
+    total = round(sum(row["seconds"] for row in rows), 1)
+    with whole_file(BUILD / "run.json") as partial:
+        partial.write_text(json.dumps({"total_seconds": total, "notebooks": rows}, indent=2) + "\n")
+    print(f"{len(rows)} notebooks in {total} s. Executed copies and HTML are in build/.")
+    return int(any(not row["ok"] for row in rows))
+
+
+def save(only: str | None = None) -> None:
+    """Execute notebooks and store the outputs in notebooks/ itself: for authors.
+
+    Parameters
+    ----------
+    only : str, optional
+        The beginning of a name, such as "03".
+    """
+    for file in notebook_files(only):
+        notebook = execute(file)
+        _settle(notebook)
+        with whole_file(file) as partial:
+            nbformat.write(notebook, partial)
+        print(f"Executed and saved {file.name}.")
+
+
+def learner(folder: Path = WORKBOOK) -> list[Path]:
+    """Copy the notebooks without their outputs, for an attendee to work in.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the copies go. A copy that is already there is left alone.
+
+    Returns
+    -------
+    list of Path
+        The copies that were made.
+    """
+    made = []
+    for file in notebook_files():
+        target = Path(folder) / file.name
+        if target.exists():
+            continue
+        with whole_file(target) as partial:
+            nbformat.write(_without_outputs(nbformat.read(file, as_version=4)), partial)
+        made.append(target)
+    return made
+
+
+def lab() -> int:
+    """Open JupyterLab on the attendee's copies; return its exit code."""
+    made = learner()
+    print(f"{len(made)} new notebooks in workbook/; your own work there is never overwritten.")
+    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={WORKBOOK}"]
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a server is stopped
+        return subprocess.call(command)
+    return 0
+
+
+def test() -> int:
+    """Run every check that CI runs; return 1 if one fails.
+
+    The notebooks run in build/test/, so that neither your data nor your runs change the result.
+    """
+    place = BUILD / "test"
+    shutil.rmtree(place, ignore_errors=True)
+    environment = os.environ | {"WORKSHOP_HOME": str(place), "WORKSHOP_DATA": "sample"}
+    nbval = (
+        "pytest --nbval --nbval-current-env --nbval-cell-timeout 300 "
+        "--nbval-sanitize-with tests/nbval_sanitize.cfg --durations 5 notebooks"
+    )
+    commands = ("ruff check .", "ruff format --check .", "pytest --durations 5", nbval)
+    failed = []
+    for command in commands:
+        print(f"\n$ python -m {command}", flush=True)
+        words = [sys.executable, "-m", *command.split()]
+        if subprocess.call(words, cwd=REPOSITORY, env=environment):
+            failed.append(command)
+    for command in failed:
+        print(f"FAILED: {command}")
+    return int(bool(failed))
+
+
+def clean() -> None:
+    """Remove what can be made again: build/, runs/, the samples and the caches; no real data."""
+    for folder in (BUILD, REPOSITORY / "runs", *_generated_data()):
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"Removed {folder.relative_to(REPOSITORY)}/")
+
+
+def _generated_data() -> Iterator[Path]:
+    """Yield the folders in data/ that were drawn or computed here."""
+    for pattern in ("*/sample-*", "*/cache", "*/.*"):
+        yield from (path for path in (REPOSITORY / "data").glob(pattern) if path.is_dir())
+
+
+def _write_copy(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Write the executed notebook and its HTML, which needs no network, to build/."""
+    from nbconvert import HTMLExporter
+
+    with whole_file(BUILD / "notebooks" / f"{name}.ipynb") as partial:
+        nbformat.write(notebook, partial)
+    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="", mermaid_js_url="")
+    html, _ = exporter.from_notebook_node(_without_widgets(notebook), {"metadata": {"name": name}})
+    with whole_file(BUILD / "html" / f"{name}.html") as partial:
+        partial.write_text(html, encoding="utf-8")
+
+
+def _failed_cell(notebook: nbformat.NotebookNode) -> str:
+    """Return which cell failed."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return f"Cell {number}, code cell [{cell.execution_count}]:\n"
+    return ""
+
+
+def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a copy of the notebook as it is before its first run."""
+    notebook = copy.deepcopy(notebook)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            cell.metadata.pop("execution", None)
+    return notebook
+
+
+def _without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a copy without progress bars: a page on its own can only show them empty."""
+    notebook = copy.deepcopy(notebook)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [
+                output for output in cell.outputs if WIDGET not in output.get("data", {})
+            ]
+    return notebook
+
+
+def _settle(notebook: nbformat.NotebookNode) -> None:
+    """Take out of a fresh execution what differs every time and means nothing."""
+    language = {"name": "python"}  # the Python version would change with every author
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": language,
+        **({"widgets": notebook.metadata.widgets} if "widgets" in notebook.metadata else {}),
+    }
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    states = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    text = nbformat.writes(notebook)
+    for number, identity in enumerate(states):
+        text = text.replace(identity, f"{number:032x}")
+    settled = nbformat.reads(text, as_version=4)
+    notebook.metadata, notebook.cells = settled.metadata, settled.cells
