@@ -225,8 +225,8 @@ def read_picture(path: Path, channels: int = 1) -> np.ndarray:
         )
     if picture.dtype != np.uint8:
         raise ValueError(
-            f"{path.name} has {8 * picture.itemsize} bits per channel, expected 8. Convert it first: "
-            "cv2.convertScaleAbs(picture, alpha=255 / picture.max())."
+            f"{path.name} has {8 * picture.itemsize} bits per channel, expected 8. "
+            "Convert it first: cv2.convertScaleAbs(picture, alpha=255 / picture.max())."
         )
     if min(picture.shape[:2]) < SMALLEST_SIDE:
         height, width = picture.shape[:2]

@@ -1,7 +1,6 @@
 """Look at this machine: what the workshop needs, whether it is here, and what to do if not."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
@@ -96,7 +95,11 @@ def check_device() -> Check:
 def check_cores(cores: int | None = None) -> Check:
     """Check how many CPU cores may be used."""
     if cores is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        try:
+            from helpers.loaders import cpu_cores
+        except Exception as error:
+            return Check("FAIL", "CPU cores", f"PyTorch does not work: {_short(error)}", INSTALL)
+        cores = cpu_cores()
     if cores == 1:
         return Check("WARN", "CPU cores", "1", "Everything works, but allow twice the time.")
     return Check("OK", "CPU cores", str(cores))

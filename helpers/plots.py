@@ -18,6 +18,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
     "#56B4E9",
 )
 PALETTE = (BLUE, VERMILION, ORANGE, PURPLE, SKY, GREEN)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 plt.rcParams.update(
     {
@@ -57,13 +58,16 @@ def show_pictures(
     colours : sequence of str
         Of the titles, one a picture.
     """
+    if not len(pictures):
+        pictures, titles = [np.ones((8, 8))], ["none"]
     columns = min(columns, len(pictures))
+    side = min(2.8, 12 / columns)  # inches
     rows = -(-len(pictures) // columns)
     heights = [1.15 if titles else 1.0] * rows
     _, axes = plt.subplots(
         rows,
         columns,
-        figsize=(2.1 * columns, 2.1 * sum(heights) + 0.4 * bool(heading)),
+        figsize=(side * columns, side * sum(heights) + 0.4 * bool(heading)),
         squeeze=False,
         layout="constrained",
     )
@@ -106,12 +110,79 @@ def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> No
         The finding.
     """
     counts = np.bincount(np.asarray(labels), minlength=len(classes))
-    _, axis = plt.subplots(figsize=(8, 0.5 * len(classes) + 1), layout="constrained")
-    bars = axis.barh(classes, counts)
-    axis.bar_label(bars, padding=4)
+    show_bars(dict(zip(classes, counts, strict=True)), title, xlabel="pictures")
+
+
+def show_bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
+    """Show one horizontal bar a name, with its value behind it.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        From the first bar to the last.
+    title : str
+        The finding.
+    xlabel : str
+        What is measured, with its unit.
+    """
+    _, axis = plt.subplots(figsize=(8, 0.5 * len(values) + 1.2), layout="constrained")
+    bars = axis.barh(list(values), list(values.values()))
+    axis.bar_label(bars, fmt="{:,.0f}", padding=4)
     axis.invert_yaxis()
-    axis.set(title=title, xlabel="pictures")
+    axis.margins(x=0.12)
+    axis.set(title=title, xlabel=xlabel)
     plt.show()
+
+
+def show_lines(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    top: float | None = None,
+) -> None:
+    """Show curves, told apart by dashes as well as by colour.
+
+    Parameters
+    ----------
+    lines : mapping of str to (x, y)
+        The name of each curve and its points; an empty name has no legend.
+    title : str
+        The finding.
+    xlabel, ylabel : str
+        What is measured, with its unit.
+    top : float, optional
+        Upper end of the y axis; a curve may leave the picture there.
+    """
+    _, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
+    for (name, (x, y)), dashes in zip(lines.items(), DASHES, strict=False):
+        axis.plot(x, y, linestyle=dashes, label=name)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axis.set_ylim(bottom=0, top=top)
+    if xlabel == "epoch":
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)
+    if any(lines):
+        axis.legend()
+    plt.show()
+
+
+def show_histograms(pictures: Mapping[str, np.ndarray], title: str) -> None:
+    """Show how often each brightness occurs.
+
+    Parameters
+    ----------
+    pictures : mapping of str to numpy.ndarray
+        The name of each picture and its pixels, uint8.
+    title : str
+        The finding.
+    """
+    brightness = np.arange(256)
+    counts = {
+        name: (brightness, np.bincount(picture.ravel(), minlength=256) / 1000)
+        for name, picture in pictures.items()
+    }
+    show_lines(counts, title, xlabel="brightness, 0 to 255", ylabel="thousand pixels")
 
 
 def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:

@@ -15,6 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm.auto import tqdm
+from traitlets.config import Config
 
 from helpers.catalog import REPOSITORY
 from helpers.files import whole_file
@@ -77,6 +78,7 @@ def execute(file: Path) -> nbformat.NotebookNode:
         timeout=CELL_SECONDS,
         kernel_name="python3",
         resources={"metadata": {"path": str(file.parent)}},
+        config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # else it warns
     )
     try:
         client.execute()

@@ -1,0 +1,85 @@
+"""The trained networks that later notebooks start from: made once, found again."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from helpers.catalog import run_folder
+from helpers.datasets import OpenedData, Pictures, decoded_pictures
+from helpers.loaders import Batches, aoi_augment, stratified_split
+from helpers.models import LeNet
+from helpers.training import best_device, fit
+
+AOI_EPOCHS = 16
+AOI_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
+AOI_SEED = 0
+
+
+def aoi_parts(data: OpenedData) -> tuple[Pictures, Pictures]:
+    """Return the training and the validation pictures that steps 04 to 09 share.
+
+    Parameters
+    ----------
+    data : OpenedData
+        The AOI data set.
+
+    Returns
+    -------
+    train, valid : Pictures
+        80 % and 20 % of each class, (N, 1, 128, 128).
+    """
+    pictures = decoded_pictures(data, "train")
+    train_rows, valid_rows = stratified_split(pictures.labels, valid=0.2, seed=AOI_SEED)
+    return pictures[train_rows], pictures[valid_rows]
+
+
+def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
+    """Return the run folder of step 07's LeNet; train it first if it is not there.
+
+    Parameters
+    ----------
+    data : OpenedData
+        The AOI data set. A network trained on the sample does not count for the real data.
+    augmented : bool
+        False for the run without augmentation.
+
+    Returns
+    -------
+    Path
+        With model.safetensors, history.csv and metrics.json.
+    """
+    run = run_folder("aoi", "lenet" if augmented else "lenet_plain")
+    if _source_of(run) == data.root.name:
+        return run
+    facts = data.facts
+    train, valid = aoi_parts(data)
+    augment = aoi_augment if augmented else None
+    train_batches = Batches(train, facts.mean, facts.std, shuffle=True, augment=augment)
+    valid_batches = Batches(valid, facts.mean, facts.std, batch_size=128)
+    torch.manual_seed(AOI_SEED)
+    model = LeNet(classes=len(facts.classes)).to(best_device())
+    optimizer = torch.optim.AdamW(model.parameters())
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=AOI_RATE, total_steps=AOI_EPOCHS * len(train_batches)
+    )
+    fit(
+        model,
+        train_batches,
+        valid_batches,
+        optimizer,
+        AOI_EPOCHS,
+        run=run,
+        scheduler=scheduler,
+        notes={"source": data.root.name},
+        desc=f"runs/aoi/{run.name} is missing, so it is trained now. Epoch",
+    )
+    return run
+
+
+def _source_of(run: Path) -> str | None:
+    """Return which data a finished run was trained on; None if there is no such run."""
+    wanted = [run / name for name in ("model.safetensors", "history.csv", "metrics.json")]
+    if not all(file.is_file() for file in wanted):
+        return None
+    return json.loads((run / "metrics.json").read_text()).get("source")
