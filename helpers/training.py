@@ -359,13 +359,11 @@ def save_model(model: nn.Module, file: Path) -> None:
         Ends in .safetensors.
     """
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    notes = {
-        "architecture": type(model).__name__,
-        "settings": json.dumps(getattr(model, "settings", {})),
-    }
+    network = {"architecture": type(model).__name__, "settings": getattr(model, "settings", {})}
+    metadata = {"network": json.dumps(network)}  # one entry: safetensors does not keep an order
     with whole_file(file) as partial:
         # made in memory first, so that a full disk is an OSError like any other
-        partial.write_bytes(safetensors_bytes(tensors, metadata=notes))
+        partial.write_bytes(safetensors_bytes(tensors, metadata=metadata))
 
 
 def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
@@ -395,20 +393,20 @@ def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
         raise FileNotFoundError(f"There is no checkpoint {file}. Run the training notebook first.")
     try:
         with safe_open(file, framework="pt") as checkpoint:
-            notes = checkpoint.metadata() or {}
+            network = json.loads((checkpoint.metadata() or {}).get("network", "{}"))
             tensors = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
             f"{file} is damaged or cut off ({error}). Delete it and train again."
         ) from error
     if model is None:
-        architecture = notes.get("architecture", "an unknown network")
+        architecture = network.get("architecture", "an unknown network")
         if architecture not in ARCHITECTURES:
             raise ValueError(
                 f"{file} holds {architecture}, which helpers.models does not know "
                 f"({', '.join(ARCHITECTURES)}). Pass a network of that kind as model=."
             )
-        model = ARCHITECTURES[architecture](**json.loads(notes["settings"]))
+        model = ARCHITECTURES[architecture](**network["settings"])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

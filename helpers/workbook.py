@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 BUILD = REPOSITORY / "build"
 WORKBOOK = REPOSITORY / "workbook"
 CELL_SECONDS = 1800  # a cell that runs longer hangs
+COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -113,7 +115,7 @@ def run(only: str | None = None, data: str | None = None) -> int:
             try:
                 notebook = execute(file)
             except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-                notebook, problem = error.notebook, str(error)
+                notebook, problem = error.notebook, COLOUR_CODE.sub("", str(error))
             seconds = time.perf_counter() - start
             _write_copy(notebook, file.stem)
             rows.append({"name": file.stem, "seconds": round(seconds, 1), "ok": not problem})

@@ -1,0 +1,90 @@
+"""What several tests share: a home of their own, a tiny data set, machines with something cut."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+os.environ.setdefault("WORKSHOP_HOME", str(Path(__file__).parents[1] / "build" / "test"))
+os.environ.setdefault("MPLBACKEND", "agg")
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_DATA = Path(os.environ.get("WORKSHOP_REAL_DATA", REPOSITORY.parent / "shared" / "real-data"))
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty WORKSHOP_HOME whose path has a blank and letters outside ASCII."""
+    folder = tmp_path / "Größe 数据"
+    folder.mkdir()
+    monkeypatch.setenv("WORKSHOP_HOME", str(folder))
+    monkeypatch.delenv("WORKSHOP_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A folder with train.csv and twelve 40x48 pictures: class 1 has a bright left half."""
+    folder = tmp_path / "tiny ä"
+    (folder / "train_images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = ["ID,Label"]
+    for number in range(12):
+        picture = rng.integers(0, 100, (40, 48), dtype=np.uint8)
+        picture[:, :24] += np.uint8(100 * (number % 2))
+        write_png(folder / "train_images" / f"{number}.png", picture)
+        rows.append(f"{number}.png,{number % 2}")
+    (folder / "train.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def real_data():
+    """The folder with real archives, or a skip that says why."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real data: there is no folder {REAL_DATA.name} beside the repository")
+    return REAL_DATA
+
+
+def write_png(path, picture):
+    """Write a picture where cv2.imwrite could not: any path."""
+    Path(path).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def run_python(code, *words, cwd=REPOSITORY, **environment):
+    """Run Python code in a process of its own and return the finished process."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        cwd=cwd,
+        env=os.environ | {name: str(value) for name, value in environment.items()},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def namespace():
+    """Run a command as root of a Linux namespace of its own; skip where that is not allowed."""
+
+    def run(flags, script, **environment):
+        return subprocess.run(
+            ["unshare", "-r", *flags, "sh", "-ec", script],
+            cwd=REPOSITORY,
+            env=os.environ | {name: str(value) for name, value in environment.items()},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    try:
+        allowed = run(["-m"], "true").returncode == 0
+    except OSError:
+        allowed = False
+    if not allowed:
+        pytest.skip("this machine does not allow user namespaces (unshare -r -m)")
+    return run

@@ -1,0 +1,95 @@
+"""The rules a committed notebook keeps. For pre-commit: python tests/notebook_rules.py FILE …"""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+HEADER = ("**You will be able to**", "**Minutes**", "**Needs**", "**Leaves**")
+MOST_LINES = 17  # in a code cell
+MOST_BYTES = 1_500_000
+IGNORE = re.compile(r"NBVAL_(IGNORE_OUTPUT|SKIP|RAISES_EXCEPTION)(.*)")
+
+
+def faults(file):
+    """Return one sentence for each rule that the notebook breaks."""
+    try:
+        notebook = nbformat.read(file, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:
+        return [f"it cannot be read: {type(error).__name__}"]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    text = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [
+        *_structure(file, notebook.cells, text),
+        *_execution(code),
+        *_length(file, code),
+        *_pictures(text),
+        *_markers(code),
+    ]
+
+
+def _structure(file, cells, text):
+    title = text[0].source if text else ""
+    step = file.name[:2]
+    if not cells or cells[0].cell_type != "markdown" or not title.startswith(f"# {step} "):
+        yield f"the first cell must be the header '# {step} …'"
+    for part in HEADER:
+        if part not in title:
+            yield f"the header has no {part}"
+    last = cells[-1].source if cells and cells[-1].cell_type == "markdown" else ""
+    points = re.findall(r"^- ", last, flags=re.M)
+    if "## Key points" not in last or len(points) != 3:
+        yield "the last cell must hold '## Key points' with three points"
+    if "## Check yourself" not in "".join(cell.source for cell in text):
+        yield "there is no '## Check yourself'"
+    for link in re.findall(r"\]\(([^)#:]+\.ipynb)\)", last):
+        if not (file.parent / link).is_file():
+            yield f"the link to {link} leads nowhere"
+
+
+def _execution(code):
+    counts = [cell.execution_count for cell in code]
+    if not code or counts != list(range(1, len(code) + 1)):
+        yield f"execution counts are not 1 to {len(code)}: execute it from top to bottom"
+    outputs = [output for cell in code for output in cell.outputs]
+    if any(output.output_type == "error" for output in outputs):
+        yield "a stored output is an error"
+    if any(output.get("name") == "stderr" for output in outputs):
+        yield "a cell writes to stderr"
+    if not outputs:
+        yield "no cell has an output: nothing can be compared"
+    for number, cell in enumerate(code, start=1):
+        if re.search(r"^(print|show_\w+)\(", cell.source, flags=re.M) and not cell.outputs:
+            yield f"code cell {number} prints or draws, but has no output"
+    for output in outputs:
+        if re.search(r"(/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\)", str(output.get("text", ""))):
+            yield "an output names a path of the machine it ran on"
+
+
+def _length(file, code):
+    for number, cell in enumerate(code, start=1):
+        if len(cell.source.splitlines()) > MOST_LINES:
+            yield f"code cell {number} is longer than {MOST_LINES} lines"
+    if file.stat().st_size > MOST_BYTES:
+        yield f"it is larger than {MOST_BYTES / 1e6} MB"
+
+
+def _pictures(text):
+    for cell in text:
+        if "![](" in cell.source or re.search(r"<img(?![^>]*\balt=.\w)", cell.source):
+            yield "a picture has no alternative text"
+
+
+def _markers(code):
+    for number, cell in enumerate(code, start=1):
+        for marker, reason in IGNORE.findall(cell.source):
+            if not reason.lstrip(": "):
+                yield f"code cell {number} has NBVAL_{marker} without a reason"
+
+
+if __name__ == "__main__":
+    found = [f"{file}: {fault}" for file in sys.argv[1:] for fault in faults(Path(file))]
+    print("\n".join(found))
+    sys.exit(bool(found))

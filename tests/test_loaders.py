@@ -1,0 +1,134 @@
+import pytest
+import torch
+from conftest import run_python
+from torch.utils.data import DataLoader, Subset
+from torchvision.transforms import v2
+
+from helpers.datasets import CsvImages, Pictures, decode_once
+from helpers.loaders import (
+    Batches,
+    SeededShuffle,
+    aoi_augment,
+    make_loader,
+    random_flips,
+    random_light,
+    stratified_split,
+    worker_count,
+)
+
+LABELS = torch.tensor([0] * 50 + [1] * 20 + [2] * 5 + [3] * 2)
+
+
+def pictures(count=10, channels=1, side=8):
+    images = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8)
+    return Pictures(images, torch.arange(count) % 2)
+
+
+def test_each_row_is_in_one_part_and_each_class_in_both():
+    train, valid = stratified_split(LABELS, valid=0.2)
+    assert sorted([*train.tolist(), *valid.tolist()]) == list(range(len(LABELS)))
+    assert LABELS[valid].bincount().tolist() == [10, 4, 1, 1]
+
+
+def test_the_split_depends_on_the_seed_alone():
+    assert torch.equal(stratified_split(LABELS, seed=1)[1], stratified_split(LABELS, seed=1)[1])
+    assert not torch.equal(stratified_split(LABELS, seed=1)[1], stratified_split(LABELS, seed=2)[1])
+
+
+@pytest.mark.parametrize("valid", [0, 1, 20])
+def test_a_share_that_is_none_is_refused(valid):
+    with pytest.raises(ValueError, match="Expected a share between 0 and 1"):
+        stratified_split(LABELS, valid=valid)
+
+
+def test_shuffling_changes_with_the_epoch_and_repeats_with_the_seed():
+    one, two = SeededShuffle(20, seed=3), SeededShuffle(20, seed=3)
+    first = list(one)
+    one.set_epoch(1)
+    assert sorted(first) == list(range(20))
+    assert list(one) != first
+    assert list(two) == first
+
+
+def test_batches_are_those_of_a_data_loader(tiny, tmp_path):
+    normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.4], [0.2])])
+    options = {"classes": ("dark", "bright"), "size": 32}
+    files = (tiny / "train.csv", tiny / "train_images")
+    slow = make_loader(
+        CsvImages(*files, transform=normalise, **options), batch_size=5, shuffle=True
+    )
+    decoded = decode_once(CsvImages(*files, **options), tmp_path)
+    fast = Batches(decoded, 0.4, 0.2, batch_size=5, shuffle=True)
+    assert len(slow) == len(fast) == 3
+    for (a, x), (b, y) in zip(slow, fast, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+        assert torch.equal(x, y)
+
+
+def test_each_channel_has_its_own_mean():
+    batch, _ = next(iter(Batches(pictures(channels=3), (0.1, 0.2, 0.3), (1, 1, 1))))
+    plain, _ = next(iter(Batches(pictures(channels=3), 0, 1)))
+    assert batch.shape == plain.shape == (10, 3, 8, 8)
+
+
+def test_augmentation_repeats_with_the_epoch():
+    batches = Batches(pictures(), 0, 1, augment=aoi_augment)
+    (first, _), (again, _) = next(iter(batches)), next(iter(batches))
+    batches.sampler.set_epoch(1)
+    later, _ = next(iter(batches))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+def test_flips_are_drawn_for_each_picture():
+    batch = torch.arange(4.0).view(1, 1, 2, 2).repeat(200, 1, 1, 1)
+    flipped = random_flips(batch, torch.Generator().manual_seed(0))
+    assert {tuple(picture.flatten().tolist()) for picture in flipped} == {
+        (0, 1, 2, 3),
+        (1, 0, 3, 2),
+        (2, 3, 0, 1),
+        (3, 2, 1, 0),
+    }
+
+
+def test_light_stays_in_range_and_differs():
+    batch = torch.rand(50, 1, 4, 4)
+    lit = random_light(batch, torch.Generator().manual_seed(0), most=0.5)
+    assert lit.min() >= 0 and lit.max() <= 1
+    assert (lit.mean((1, 2, 3)) - batch.mean((1, 2, 3))).std() > 0.05
+
+
+def test_workers_start_the_way_windows_and_macos_do(tiny):
+    data = CsvImages(tiny / "train.csv", tiny / "train_images", ("dark", "bright"), size=16)
+    plain = torch.cat([batch for batch, _ in make_loader(data, batch_size=4)])
+    spawned = DataLoader(
+        Subset(data, range(12)), batch_size=4, num_workers=2, multiprocessing_context="spawn"
+    )
+    assert torch.equal(torch.cat([batch for batch, _ in spawned]), plain)
+
+
+def test_one_core_starts_no_workers(monkeypatch):
+    monkeypatch.setattr("helpers.loaders.cpu_cores", lambda: 1)
+    assert worker_count() == 0
+    monkeypatch.setattr("helpers.loaders.cpu_cores", lambda: 64)
+    assert worker_count() == 4
+
+
+def test_a_single_core_is_enough_to_train(tmp_path):
+    code = """
+import os
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import torch
+from helpers.datasets import Pictures
+from helpers.loaders import Batches, cpu_cores, make_loader, worker_count
+from helpers.models import LeNet
+from helpers.training import fit
+data = Pictures(torch.randint(0, 255, (8, 1, 32, 32), dtype=torch.uint8), torch.arange(8) % 2)
+batches = Batches(data, 0.5, 0.5, batch_size=4)
+model = LeNet(2, size=32)
+history = fit(model, batches, batches, torch.optim.SGD(model.parameters(), 0.1), epochs=1)
+print(cpu_cores(), worker_count(), len(history))
+"""
+    result = run_python(code)
+    assert result.stdout == "1 0 1\n", result.stderr

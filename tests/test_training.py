@@ -1,0 +1,236 @@
+import csv
+import json
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from helpers.datasets import Pictures
+from helpers.loaders import Batches, random_flips
+from helpers.models import LeNet
+from helpers.training import evaluate, fit, load_model, mixed_precision, save_model, train_epoch
+
+
+def easy(count=22, side=20):
+    """Pictures whose class is their brightness."""
+    labels = torch.arange(count) % 2
+    noise = torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(0))
+    return Pictures((100 * noise + 100 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels)
+
+
+def setup(seed=0, rate=1e-2, **options):
+    torch.manual_seed(seed)
+    model = LeNet(classes=2, size=20)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    train = Batches(easy(), 0.5, 0.25, batch_size=8, shuffle=True, augment=random_flips)
+    valid = Batches(easy(), 0.5, 0.25, batch_size=8)
+    return {"model": model, "optimizer": optimizer, "train": train, "valid": valid} | options
+
+
+def test_it_learns():
+    history = fit(**setup(), epochs=6)
+    assert history["valid_accuracy"].iloc[-1] == 1
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_averages_weigh_the_smaller_last_batch_rightly():
+    parts = setup()
+    loss_fn = nn.CrossEntropyLoss()
+    scores = evaluate(parts["model"], parts["valid"], loss_fn)  # batches of 8, 8 and 6
+    (whole,) = Batches(easy(), 0.5, 0.25, batch_size=22)
+    logits = parts["model"](whole[0])
+    assert scores.loss == pytest.approx(loss_fn(logits, whole[1]).item(), rel=1e-5)
+    assert scores.accuracy == pytest.approx((logits.argmax(1) == whole[1]).float().mean().item())
+
+
+def test_evaluation_changes_nothing():
+    parts = setup()
+    before = {name: value.clone() for name, value in parts["model"].state_dict().items()}
+    evaluate(parts["model"], parts["valid"], nn.CrossEntropyLoss())
+    after = parts["model"].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not parts["model"].training
+
+
+def test_the_run_folder_holds_the_best_network_and_its_numbers(tmp_path):
+    parts = setup()
+    history = fit(**parts, epochs=3, run=tmp_path, notes={"source": "sample-1"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "history.csv",
+        "last.pt",
+        "metrics.json",
+        "model.safetensors",
+    ]
+    with (tmp_path / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["valid_accuracy"] == history["valid_accuracy"].max()
+    assert metrics["source"] == "sample-1"
+    assert all(not isinstance(value, dict | list) for value in metrics.values())
+    best = load_model(tmp_path / "model.safetensors")
+    scores = evaluate(best, parts["valid"], nn.CrossEntropyLoss())
+    assert scores.accuracy == metrics["valid_accuracy"]
+
+
+def test_a_worse_epoch_does_not_replace_the_best(tmp_path):
+    fit(**setup(), epochs=6, run=tmp_path)
+    best = (tmp_path / "model.safetensors").read_bytes()
+    parts = setup()
+    fit(**parts, epochs=6, run=tmp_path, resume=True)  # nothing left to do
+    parts["optimizer"].param_groups[0]["lr"] = 5.0  # from here on it only gets worse
+    history = fit(
+        **parts | {"optimizer": WorseAndWorse(parts)}, epochs=8, run=tmp_path, resume=True
+    )
+    assert history["valid_accuracy"].iloc[-1] < 1
+    assert (tmp_path / "model.safetensors").read_bytes() == best
+
+
+class WorseAndWorse(torch.optim.Adam):
+    """Spoils the last layer at each step."""
+
+    def __init__(self, parts):
+        super().__init__(parts["model"].parameters())
+        self.layer = parts["model"].linear3
+
+    def step(self):
+        with torch.no_grad():
+            self.layer.bias.copy_(torch.tensor([50.0, -50.0]))
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path, scheduled):
+    def run(folder, stops, resume):
+        parts = setup()
+        if scheduled:
+            parts["scheduler"] = torch.optim.lr_scheduler.OneCycleLR(
+                parts["optimizer"], max_lr=0.01, total_steps=4 * len(parts["train"])
+            )
+        if stops:
+            parts["valid"] = StopsAt(parts["valid"], stops)
+        return fit(**parts, epochs=4, run=folder, resume=resume).drop(columns="seconds")
+
+    whole = run(tmp_path / "whole", 0, False)
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        run(tmp_path / "cut", 3, False)
+    assert "Stopped in epoch 3 of 4" in interrupt.value.__notes__[0]
+    assert "resume=True" in interrupt.value.__notes__[0]
+    kept = pd.read_csv(tmp_path / "cut" / "history.csv")
+    assert len(kept) == 2
+    resumed = run(tmp_path / "cut", 0, True)
+    assert resumed.equals(whole)
+    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("cut", "whole")]
+    assert weights[0] == weights[1]
+
+
+class StopsAt:
+    """Valid batches during whose n-th reading somebody presses Ctrl-C."""
+
+    def __init__(self, batches, reading):
+        self.batches, self.left = batches, reading
+
+    def __iter__(self):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return iter(self.batches)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
+    with pytest.raises(FloatingPointError, match="Try a learning rate ten times smaller"):
+        fit(**setup(rate=1e20), epochs=3, run=tmp_path)
+
+
+def test_no_batches_are_explained():
+    parts = setup()
+    empty = Batches(easy()[torch.arange(0)], 0.5, 0.25)
+    with pytest.raises(ValueError, match="no batch. Is the data set or the split empty"):
+        train_epoch(parts["model"], empty, nn.CrossEntropyLoss(), parts["optimizer"])
+
+
+def test_a_cut_checkpoint_is_explained(tmp_path):
+    fit(**setup(), epochs=1, run=tmp_path)
+    for name in ("model.safetensors", "last.pt"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged or cut off"):
+        load_model(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged or cut off.*resume=False"):
+        fit(**setup(), epochs=2, run=tmp_path, resume=True)
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
+        load_model(tmp_path / "none.safetensors")
+
+
+def test_a_checkpoint_of_another_network_is_explained(tmp_path):
+    fit(**setup(), epochs=1, run=tmp_path)
+    with pytest.raises(ValueError, match="belongs to another network than LeNet"):
+        load_model(tmp_path / "model.safetensors", LeNet(classes=5, size=20))
+    other = LeNet(classes=5, size=20)
+    parts = setup() | {"model": other, "optimizer": torch.optim.Adam(other.parameters())}
+    with pytest.raises(ValueError, match="belongs to another network or optimizer"):
+        fit(**parts, epochs=2, run=tmp_path, resume=True)
+    save_model(nn.Linear(2, 2), tmp_path / "linear.safetensors")
+    with pytest.raises(ValueError, match="holds Linear, which helpers.models does not know"):
+        load_model(tmp_path / "linear.safetensors")
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return print, ("code ran",)
+
+    torch.save({"progress": Evil()}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="damaged"):
+        fit(**setup(), epochs=1, run=tmp_path, resume=True)
+
+
+def test_a_network_of_your_own_comes_back(tmp_path):
+    mine = nn.Sequential(nn.Flatten(), nn.Linear(400, 2))
+    save_model(mine, tmp_path / "mine.safetensors")
+    other = nn.Sequential(nn.Flatten(), nn.Linear(400, 2))
+    load_model(tmp_path / "mine.safetensors", other)
+    assert torch.equal(mine[1].weight, other[1].weight)
+
+
+def test_a_full_disk_keeps_the_last_whole_checkpoint(namespace, tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, "tests")
+from pathlib import Path
+from test_training import fit, setup, load_model
+disk = Path("{tmp_path}")
+fit(**setup(), epochs=1, run=disk)
+(disk / "filler").write_bytes(b"x" * (2_900_000 - sum(f.stat().st_size for f in disk.iterdir())))
+try:
+    fit(**setup(), epochs=3, run=disk, resume=True)
+except OSError as error:
+    print(error)
+print(type(load_model(disk / "model.safetensors")).__name__, sorted(f.name for f in disk.iterdir()))
+fit(**setup(), epochs=1, run=disk, resume=True)
+print("resumable")
+"""
+    script = tmp_path.parent / "full.py"
+    script.write_text(code)
+    result = namespace(
+        ["-m"], f'mount -t tmpfs -o size=3m none "{tmp_path}"; $PYTHON "{script}"', **python()
+    )
+    assert "The disk is full. Free some space" in result.stdout, result
+    assert "LeNet ['filler', 'history.csv', 'last.pt', 'metrics.json'" in result.stdout, result
+    assert "resumable" in result.stdout
+
+
+def python():
+    return {"PYTHON": sys.executable, "PYTHONPATH": "."}
+
+
+def test_mixed_precision_is_for_gpus_that_compute_in_it():
+    assert mixed_precision(torch.device("cpu")) is None
+
+
+def test_the_loop_also_runs_in_bfloat16(monkeypatch):
+    monkeypatch.setattr("helpers.training.mixed_precision", lambda device: torch.bfloat16)
+    parts = setup()
+    history = fit(**parts, epochs=6)
+    assert history["valid_accuracy"].iloc[-1] == 1
+    assert parts["model"].conv1.weight.dtype == torch.float32
