@@ -207,7 +207,9 @@ def random_flips(batch: Tensor, generator: torch.Generator) -> Tensor:
     return batch
 
 
-def random_light(batch: Tensor, generator: torch.Generator, most: float = 0.1) -> Tensor:
+def random_light(
+    batch: Tensor, generator: torch.Generator, brightness: float = 0.06, contrast: float = 0.1
+) -> Tensor:
     """Make each picture a little brighter or darker, with a little more or less contrast.
 
     Parameters
@@ -216,19 +218,20 @@ def random_light(batch: Tensor, generator: torch.Generator, most: float = 0.1) -
         (B, channels, height, width) in 0..1.
     generator : torch.Generator
         Where the random numbers come from.
-    most : float
-        The largest change of brightness (of the full scale), and of contrast (as a share).
+    brightness : float
+        The largest change, as a share of the full scale.
+    contrast : float
+        The largest change, as a share of the picture's own contrast.
 
     Returns
     -------
     Tensor
         A new batch of the same shape, cut to 0..1.
     """
-    shape = (len(batch), 1, 1, 1)
-    brightness = (2 * torch.rand(shape, generator=generator) - 1) * most
-    contrast = 1 + (2 * torch.rand(shape, generator=generator) - 1) * most
+    lighter, stronger = 2 * torch.rand(2, len(batch), 1, 1, 1, generator=generator) - 1  # -1..1
     centre = batch.mean(dim=(1, 2, 3), keepdim=True)
-    return ((batch - centre) * contrast + centre + brightness).clamp_(0, 1)
+    changed = (batch - centre) * (1 + contrast * stronger) + centre + brightness * lighter
+    return changed.clamp_(0, 1)
 
 
 def aoi_augment(batch: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,9 +11,9 @@ from helpers.loaders import Batches, aoi_augment, stratified_split
 from helpers.models import LeNet
 from helpers.training import best_device, fit
 
-AOI_EPOCHS = 16
+AOI_EPOCHS = 18
 AOI_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
-AOI_SEED = 0
+AOI_SEED = 1
 
 
 def aoi_parts(data: OpenedData) -> tuple[Pictures, Pictures]:
@@ -30,7 +30,7 @@ def aoi_parts(data: OpenedData) -> tuple[Pictures, Pictures]:
         80 % and 20 % of each class, (N, 1, 128, 128).
     """
     pictures = decoded_pictures(data, "train")
-    train_rows, valid_rows = stratified_split(pictures.labels, valid=0.2, seed=AOI_SEED)
+    train_rows, valid_rows = stratified_split(pictures.labels, valid=0.2, seed=0)
     return pictures[train_rows], pictures[valid_rows]
 
 
@@ -55,7 +55,9 @@ def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
     facts = data.facts
     train, valid = aoi_parts(data)
     augment = aoi_augment if augmented else None
-    train_batches = Batches(train, facts.mean, facts.std, shuffle=True, augment=augment)
+    train_batches = Batches(
+        train, facts.mean, facts.std, shuffle=True, seed=AOI_SEED, augment=augment
+    )
     valid_batches = Batches(valid, facts.mean, facts.std, batch_size=128)
     torch.manual_seed(AOI_SEED)
     model = LeNet(classes=len(facts.classes)).to(best_device())

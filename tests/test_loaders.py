@@ -93,7 +93,7 @@ def test_flips_are_drawn_for_each_picture():
 
 def test_light_stays_in_range_and_differs():
     batch = torch.rand(50, 1, 4, 4)
-    lit = random_light(batch, torch.Generator().manual_seed(0), most=0.5)
+    lit = random_light(batch, torch.Generator().manual_seed(0), brightness=0.5)
     assert lit.min() >= 0 and lit.max() <= 1
     assert (lit.mean((1, 2, 3)) - batch.mean((1, 2, 3))).std() > 0.05
 

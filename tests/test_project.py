@@ -132,6 +132,16 @@ def test_each_command_of_the_readme_exists(command):
         assert command.startswith(known), command
 
 
+def test_the_code_in_the_readme_runs(tiny, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    (tiny / "train.csv").rename(tiny / "my.csv")
+    (tiny / "train_images").rename(tiny / "my_pictures")
+    monkeypatch.chdir(tiny)
+    names = {}
+    exec(code, names)
+    assert names["pictures"].images.shape == (12, 3, 128, 128)
+
+
 def test_the_files_that_the_readme_names_are_there():
     for name in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (REPOSITORY / name).exists(), name
