@@ -1,5 +1,6 @@
 """What the notebooks import: one room a subject, each small enough to read in one sitting.
 
-The way of one picture: catalog (facts) -> samples (drawn) -> datasets (a PNG becomes a tensor) ->
-loaders (tensors become batches) -> training (batches become a model) -> report (a submission CSV).
+The way of one picture: datasets (a PNG becomes a tensor) -> cache (decoded once) -> loaders (tensors
+become batches) -> models (batches become logits) -> training (logits become a better model) ->
+report (its answers become a submission CSV).
 """

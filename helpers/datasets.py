@@ -1,26 +1,19 @@
-"""From files on disk to tensors: the CSV, one picture, the Dataset, the decode-once cache."""
+"""From files on disk to tensors: open a data set, read one picture, the Dataset."""
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
-from helpers.catalog import DATA_SETS, DataSet, data_folder
-from helpers.files import NOT_WRITABLE, whole_file
+from helpers.catalog import DATA_SETS, DataSet, missing_parts, real_folder
 from helpers.samples import sample_folder
-
-if TYPE_CHECKING:
-    import pandas as pd
+from helpers.tables import read_table
 
 SMALLEST_SIDE = 16  # pixels; a picture smaller than this is a thumbnail or a mistake
 
@@ -34,7 +27,8 @@ class OpenedData:
     facts : DataSet
         Its entry in the catalog.
     root : Path
-        The folder with train.csv, train_images/, test.csv and test_images/.
+        The folder with the data set in its genuine layout, for example train.csv, train_images/,
+        test.csv and test_images/, or dogscats/train/cats/ and so on.
     source : str
         "sample" for the drawn stand-in, "real" for the real data set.
     """
@@ -75,111 +69,22 @@ def open_data(name: str) -> OpenedData:
     wanted = os.environ.get("WORKSHOP_DATA", "")
     if wanted not in ("", "sample", "real"):
         raise ValueError(f"WORKSHOP_DATA is {wanted!r}. Set it to sample or real, or unset it.")
-    real = data_folder(name) / "real"
-    has_real = (real / "train.csv").is_file()
-    if wanted == "real" and not has_real:
+    real = real_folder(facts)
+    missing = missing_parts(facts, real)
+    if wanted == "real" and missing:
         raise FileNotFoundError(
-            f"WORKSHOP_DATA is real, but {real} has no train.csv. Get the data set from "
-            f"{facts.page} and unpack it there, or unset WORKSHOP_DATA to use the sample."
+            f"WORKSHOP_DATA is real, but {real} has no {missing[0]}. "
+            f"Run python -m helpers data {name} (it comes from {facts.page}), "
+            "or unset WORKSHOP_DATA to use the sample."
         )
-    if has_real and wanted != "sample":
+    if not missing and wanted != "sample":
         print(f"{facts.title}: the real data set")
         return OpenedData(facts, real, "real")
+    if real.exists() and wanted != "sample":
+        print(f"{real} has no {missing[0]}, so it is not used. See: python -m helpers data {name}")
     folder = sample_folder(facts)
     print(f"{facts.title}: a drawn sample in the layout of the real data set")
     return OpenedData(facts, folder, "sample")
-
-
-def read_table(
-    csv_file: Path, image_dir: Path, classes: Sequence[str], labelled: bool = True
-) -> "pd.DataFrame":
-    """Read a CSV with the columns ID (file name) and Label (class number); check every row.
-
-    Parameters
-    ----------
-    csv_file : Path
-        The table.
-    image_dir : Path
-        The folder that the file names refer to.
-    classes : sequence of str
-        Class names; a label is a position in it.
-    labelled : bool
-        False for a test set: what stands in Label is ignored.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ID as str; Label as int64, -1 where there is none.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the CSV or a picture it names is missing.
-    ValueError
-        If the CSV is empty, has other columns, or a row that cannot be right.
-    """
-    import pandas as pd
-
-    csv_file, image_dir = Path(csv_file), Path(image_dir)
-    if not csv_file.is_file():
-        raise FileNotFoundError(f"There is no file {csv_file}. Check the name and the folder.")
-    try:
-        table = pd.read_csv(csv_file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{csv_file.name} is not a readable CSV file ({error}). "
-            "It needs a first line ID,Label and one line for each picture, in UTF-8."
-        ) from error
-    for column in ("ID", "Label"):
-        if column not in table.columns:
-            raise ValueError(
-                f"{csv_file.name} has no column {column!r}. Found: {', '.join(table.columns)}. "
-                "Column names are case-sensitive."
-            )
-    table = table[["ID", "Label"]]
-    if table.empty:
-        raise ValueError(f"{csv_file.name} has no rows. It needs one line for each picture.")
-    _check_ids(table["ID"], csv_file.name, image_dir)
-    table["Label"] = (
-        _whole_labels(table["Label"], csv_file.name, classes)
-        if labelled
-        else np.full(len(table), -1, dtype=np.int64)
-    )
-    return table
-
-
-def _check_ids(ids: "pd.Series", csv_name: str, image_dir: Path) -> None:
-    """Refuse a file name that is listed twice, leads out of the folder, or is not there."""
-    twice = ids[ids.duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"{csv_name} lists {twice.iloc[0]!r} more than once. Keep one line for each picture."
-        )
-    for row, name in enumerate(ids, start=2):  # line 1 is the header
-        path = PurePosixPath(name.replace("\\", "/"))
-        if not name or path.is_absolute() or ".." in path.parts or ":" in name:
-            raise ValueError(
-                f"{csv_name}, line {row}: the ID {name!r} is not a file name inside "
-                f"{image_dir.name}/. Write a plain name such as train_00000.png."
-            )
-    missing = [name for name in ids if not (image_dir / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of the {len(ids)} pictures that {csv_name} lists are not in "
-            f"{image_dir}, the first is {missing[0]!r}. Was the archive unpacked completely?"
-        )
-
-
-def _whole_labels(labels: "pd.Series", csv_name: str, classes: Sequence[str]) -> np.ndarray:
-    """Return the labels as int64; refuse what is not a whole number of a class."""
-    allowed = {str(number): number for number in range(len(classes))}
-    for row, label in enumerate(labels, start=2):
-        if label.strip() not in allowed:
-            raise ValueError(
-                f"{csv_name}, line {row}: the label {label!r} is not a class. Expected a whole "
-                f"number from 0 to {len(classes) - 1} ({', '.join(classes)})."
-            )
-    return np.array([allowed[label.strip()] for label in labels], dtype=np.int64)
 
 
 def read_picture(path: Path, channels: int = 1) -> np.ndarray:
@@ -210,7 +115,7 @@ def read_picture(path: Path, channels: int = 1) -> np.ndarray:
     path = Path(path)
     try:
         data = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise FileNotFoundError(f"There is no picture {path}.") from None
     if not len(data):
         raise ValueError(f"{path.name} is empty (0 bytes). Copy or download it again.")
@@ -220,13 +125,13 @@ def read_picture(path: Path, channels: int = 1) -> np.ndarray:
         picture = None
     if picture is None:
         raise ValueError(
-            f"{path.name} cannot be decoded: it is damaged, cut off, or not a picture. "
-            "Copy or download it again."
+            f"{path.name} cannot be decoded: it is damaged, cut off, far too large, or not a "
+            "picture. Copy or download it again."
         )
     if picture.dtype != np.uint8:
         raise ValueError(
             f"{path.name} has {8 * picture.itemsize} bits per channel, expected 8. "
-            "Convert it first: cv2.convertScaleAbs(picture, alpha=255 / picture.max())."
+            "Convert it first; for 16 bits: (picture // 257).astype('uint8')."
         )
     if min(picture.shape[:2]) < SMALLEST_SIDE:
         height, width = picture.shape[:2]
@@ -337,111 +242,3 @@ def csv_images(data: OpenedData, split: str, **options) -> CsvImages:
         labelled=split == "train",
         **options,
     )
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Decoded pictures in memory or in a memory-mapped file.
-
-    Attributes
-    ----------
-    images : Tensor
-        (N, channels, height, width) uint8.
-    labels : Tensor
-        (N,) int64; -1 where there is no label.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: Tensor) -> "Pictures":
-        """Return some of the pictures, for example one part of a split."""
-        return Pictures(self.images[index], self.labels[index])
-
-
-def decode_once(dataset: CsvImages, folder: Path) -> Pictures:
-    """Decode and resize every picture once; serve them from a memory-mapped file ever after.
-
-    The file's name is a fingerprint of the picture files (names, sizes, times) and of the size and
-    channels asked for, so a changed picture is never served stale. Where `folder` cannot be
-    written to, the pictures are kept in memory.
-
-    Parameters
-    ----------
-    dataset : CsvImages
-        What to decode. Its transform is not applied.
-    folder : Path
-        Where the cache file goes.
-
-    Returns
-    -------
-    Pictures
-        All pictures, in the order of the data set.
-
-    Raises
-    ------
-    ValueError
-        If a picture cannot be decoded; no cache is left then.
-    """
-    shape = (len(dataset), dataset.channels, dataset.size, dataset.size)
-    cache = Path(folder) / f"decoded-{_fingerprint(dataset)}.npy"
-    if not cache.is_file():
-        try:
-            with whole_file(cache) as partial:
-                pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-                _decode_into(pixels, dataset)
-                pixels.flush()
-                del pixels  # Windows cannot rename a file that is still mapped
-        except OSError as error:
-            if error.errno not in NOT_WRITABLE:
-                raise
-            print(f"{error.strerror} The pictures are kept in memory instead.")
-            pixels = np.empty(shape, dtype=np.uint8)
-            _decode_into(pixels, dataset)
-            return Pictures(torch.from_numpy(pixels), dataset.labels)
-    # mode "c": a write would stay in memory and never reach the file
-    return Pictures(torch.from_numpy(np.load(cache, mmap_mode="c")), dataset.labels)
-
-
-def _fingerprint(dataset: CsvImages) -> str:
-    """Return a name that changes when a picture file, the size or the channels change."""
-    digest = hashlib.sha256(f"{dataset.size} {dataset.channels}".encode())
-    for name in dataset.ids:
-        status = (dataset.image_dir / name).stat()
-        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _decode_into(pixels: np.ndarray, dataset: CsvImages) -> None:
-    """Fill `pixels` with all pictures; OpenCV lets threads decode side by side."""
-
-    def decode(index: int) -> None:
-        pixels[index] = dataset.pixels(index)
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        todo = threads.map(decode, range(len(dataset)))
-        for _ in tqdm(todo, total=len(dataset), desc="Decoding the pictures once"):
-            pass
-
-
-def decoded_pictures(data: OpenedData, split: str, size: int = 128) -> Pictures:
-    """Return all pictures of the "train" or "test" part, decoded once.
-
-    Parameters
-    ----------
-    data : OpenedData
-        From `open_data`.
-    split : str
-        "train", or "test" (without labels).
-    size : int
-        Side in pixels.
-
-    Returns
-    -------
-    Pictures
-        (N, 1, size, size) with their labels.
-    """
-    return decode_once(csv_images(data, split, size=size), data_folder(data.facts.name) / "cache")

@@ -8,12 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.catalog import AOI, data_folder, home
+from helpers.catalog import AOI, data_folder, home, missing_parts, real_folder, weights_folder
 
 OLDEST_PYTHON = (3, 11)
 DISK_FAIL, DISK_WARN = 0.3, 2.0  # GB: the samples with their caches; some real data too
 MEMORY_FAIL, MEMORY_WARN = 2.0, 4.0  # GB in all
-PACKAGES = ("numpy", "pandas", "matplotlib", "tqdm", "safetensors", "torchinfo", "jupyterlab")
+PACKAGES = (
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "tqdm",
+    "safetensors",
+    "torchinfo",
+    "jupyterlab",
+    "psutil",
+)
+WEIGHT_FILES = (".pth", ".safetensors")
 INSTALL = "Install what requirements.txt lists: python -m pip install -r requirements.txt"
 
 
@@ -85,6 +95,11 @@ def check_device() -> Check:
     except Exception as error:
         return Check("FAIL", "Device", f"PyTorch does not work: {_short(error)}", INSTALL)
     device = best_device()
+    try:
+        (torch.ones(2, device=device) + 1).sum().item()
+    except Exception as error:
+        advice = "The GPU does not work with this PyTorch. Set CUDA_VISIBLE_DEVICES to nothing."
+        return Check("FAIL", "Device", f"{device} fails: {_short(error)}", advice)
     if device.type == "cuda":
         return Check("OK", "Device", f"GPU {torch.cuda.get_device_name()}")
     if device.type == "mps":
@@ -201,7 +216,7 @@ def check_workers(seconds: float = 60) -> Check:
 
 def check_data() -> Check:
     """Say which data is here."""
-    if (data_folder(AOI.name) / "real" / "train.csv").is_file():
+    if not missing_parts(AOI, real_folder(AOI)):
         return Check("OK", "AOI data", "the real data set")
     if (data_folder(AOI.name) / f"sample-{AOI.sample_version}").is_dir():
         return Check("OK", "AOI data", "the drawn sample")
@@ -210,13 +225,9 @@ def check_data() -> Check:
 
 def check_weights() -> Check:
     """Say which pretrained weights are here; no step needs a download."""
-    try:
-        import torch
-
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-    except Exception as error:
-        return Check("FAIL", "Weights", f"PyTorch does not work: {_short(error)}", INSTALL)
-    found = sorted(file.stem for file in folder.glob("*.pth"))
+    found = sorted(
+        file.stem for file in weights_folder().glob("*.*") if file.suffix in WEIGHT_FILES
+    )
     return Check("OK", "Weights", ", ".join(found) or "no pretrained weights (none are needed)")
 
 
@@ -245,7 +256,16 @@ def examine() -> list[Check]:
     list of Check
         In the order of CHECKS.
     """
-    return [check() for check in CHECKS]
+    return [_safely(check) for check in CHECKS]
+
+
+def _safely(check: Callable[[], Check]) -> Check:
+    """Return what the check finds; a check that fails itself is a finding, too."""
+    try:
+        return check()
+    except Exception as error:
+        name = check.__name__.removeprefix("check_").capitalize()
+        return Check("FAIL", name, f"cannot be checked: {_short(error)}", INSTALL)
 
 
 def report(checks: list[Check]) -> str:
@@ -291,6 +311,6 @@ def _short(error: Exception) -> str:
 
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
-    while not folder.exists():
+    while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder

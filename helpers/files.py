@@ -1,5 +1,6 @@
 """Write a file or a folder whole, or not at all."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -13,6 +14,13 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 NOT_WRITABLE = DISK_FULL + READ_ONLY
 STALE_SECONDS = 3600  # a left-over older than this belongs to a process that was killed
+
+
+class CannotWrite(OSError):
+    """The disk is full or a folder is read-only; says what to do about it."""
+
+    def __str__(self) -> str:
+        return self.strerror
 
 
 @contextmanager
@@ -40,17 +48,20 @@ def whole_file(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_stale(path)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(descriptor)
     except OSError as error:
         raise explained(error, path) from error
     partial = Path(name)
     try:
-        yield partial
-        partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        partial.replace(path)
-    except OSError as error:
-        raise explained(error, path) from error
+        with _disk_full_explained(path):
+            yield partial
+        try:
+            partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+            partial.replace(path)
+        except OSError as error:
+            raise explained(error, path) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -85,15 +96,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise explained(error, path) from error
     try:
-        yield partial
-        partial.chmod(0o777 & ~_umask())
+        with _disk_full_explained(path):
+            yield partial
         try:
+            partial.chmod(0o777 & ~_umask())
             partial.rename(path)
-        except OSError:
+        except OSError as error:
             if not path.is_dir():  # otherwise another process was faster, with the same content
-                raise
-    except OSError as error:
-        raise explained(error, path) from error
+                raise explained(error, path) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -111,25 +121,41 @@ def explained(error: OSError, path: Path) -> OSError:
     Returns
     -------
     OSError
-        Of the same kind, with the same number.
+        A `CannotWrite` with the same number, or `error` itself where no advice is known.
     """
     if error.errno in DISK_FULL:
         advice = "The disk is full. Free some space and run this again; no older file was harmed."
     elif error.errno in READ_ONLY:
         advice = (
-            "The folder is read-only for you. "
-            "Set WORKSHOP_HOME to a folder of your own and run this again."
+            "The folder is read-only for you, or another program has the file open. Close it, or "
+            "set WORKSHOP_HOME to a folder of your own, and run this again."
         )
     else:
         return error
-    return type(error)(error.errno, f"Could not write {path}. {advice}")
+    return CannotWrite(error.errno, f"Could not write {path}. {advice}")
+
+
+@contextmanager
+def _disk_full_explained(path: Path) -> Iterator[None]:
+    """Explain a full disk; an error of another kind need not come from writing to `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise explained(error, path) from error
+        raise
 
 
 def _drop_stale(path: Path) -> None:
     """Remove what a killed process left beside `path`."""
     for leftover in path.parent.glob(f".{path.name}.*"):
-        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
+        with contextlib.suppress(OSError):  # its owner may be alive and faster
+            if time.time() - leftover.stat().st_mtime < STALE_SECONDS:
+                continue
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
 
 
 def _umask() -> int:

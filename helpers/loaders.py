@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from helpers.datasets import Pictures
+from helpers.cache import Pictures
 
 MOST_WORKERS = 4  # more rarely helps a laptop, and each one holds a copy of the Python process
 

@@ -131,19 +131,55 @@ def _activation_bytes(model: nn.Module, picture: tuple[int, int, int]) -> int:
     first = next(model.parameters())
     seen = [math.prod(picture) * first.element_size()]
 
-    def note(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
-        if output.data_ptr() != inputs[0].data_ptr():  # else it only views or overwrites its input
-            seen.append(output.numel() * output.element_size())
+    def note(layer: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
+        known = {tensor.data_ptr() for tensor in inputs if isinstance(tensor, Tensor)}
+        for tensor in output if isinstance(output, tuple) else (output,):
+            # one at the address of its input only views or overwrites it
+            if isinstance(tensor, Tensor) and tensor.data_ptr() not in known:
+                seen.append(tensor.numel() * tensor.element_size())
 
     leaves = [layer for layer in model.modules() if not list(layer.children())]
     hooks = [layer.register_forward_hook(note) for layer in leaves]
-    was_training = model.training
+    modes = {layer: layer.training for layer in model.modules()}
     try:
         model.eval()
         with torch.no_grad():
             model(torch.zeros(1, *picture, dtype=first.dtype, device=first.device))
     finally:
-        model.train(was_training)
+        for layer, mode in modes.items():
+            layer.training = mode
         for hook in hooks:
             hook.remove()
     return sum(seen)
+
+
+def saved_bytes(model: nn.Module, batch: Tensor) -> int:
+    """Measure what PyTorch keeps of a forward pass for the backward pass.
+
+    Source: the documentation of torch.autograd.graph.saved_tensors_hooks.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    batch : Tensor
+        (N, channels, height, width).
+
+    Returns
+    -------
+    int
+        Bytes, each piece of memory counted once, without the weights.
+    """
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = model(batch)  # holds what was saved, so that no address is used twice
+    del output
+    return sum(kept.values())

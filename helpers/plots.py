@@ -1,6 +1,7 @@
 """Everything that draws: pictures, counts, curves and confusion matrices; nothing else does."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,7 +64,7 @@ def show_pictures(
     columns = min(columns, len(pictures))
     side = min(2.8, 12 / columns)  # inches
     rows = -(-len(pictures) // columns)
-    heights = [1.15 if titles else 1.0] * rows
+    heights = [1.15 if len(titles) else 1.0] * rows
     _, axes = plt.subplots(
         rows,
         columns,
@@ -71,7 +72,7 @@ def show_pictures(
         squeeze=False,
         layout="constrained",
     )
-    for axis in axes.flat:
+    for axis in axes.flat[len(pictures) :]:
         axis.axis("off")
     for number, (axis, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
         _draw(axis, picture)
@@ -95,6 +96,8 @@ def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
     axis.imshow(pixels.squeeze().clip(0, 1), cmap="gray", vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set(visible=True, color="0.7")  # a white picture would melt into the page
 
 
 def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> None:
@@ -155,7 +158,7 @@ def show_lines(
         Upper end of the y axis; a curve may leave the picture there.
     """
     _, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
-    for (name, (x, y)), dashes in zip(lines.items(), DASHES, strict=False):
+    for (name, (x, y)), dashes in zip(lines.items(), cycle(DASHES), strict=False):
         axis.plot(x, y, linestyle=dashes, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axis.set_ylim(bottom=0, top=top)
@@ -197,7 +200,7 @@ def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:
     """
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
-        for colour, (name, history) in zip(PALETTE, histories.items(), strict=False):
+        for colour, (name, history) in zip(cycle(PALETTE), histories.items(), strict=False):
             scale = 100 if quantity == "accuracy" else 1
             label = f"{name}, " if name else ""
             for part, line, width in (("train", "--", 1.8), ("valid", "-", 2.8)):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from helpers.cache import Pictures, decoded_pictures
 from helpers.catalog import run_folder
-from helpers.datasets import OpenedData, Pictures, decoded_pictures
+from helpers.datasets import OpenedData
 from helpers.loaders import Batches, aoi_augment, stratified_split
 from helpers.models import LeNet
 from helpers.training import best_device, fit
@@ -50,7 +51,9 @@ def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
         With model.safetensors, history.csv and metrics.json.
     """
     run = run_folder("aoi", "lenet" if augmented else "lenet_plain")
-    if _source_of(run) == data.root.name:
+    source, epochs = _trained_on(run)
+    is_ours = source == data.root.name
+    if is_ours and epochs >= AOI_EPOCHS:
         return run
     facts = data.facts
     train, valid = aoi_parts(data)
@@ -73,15 +76,17 @@ def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
         AOI_EPOCHS,
         run=run,
         scheduler=scheduler,
+        resume=is_ours,
         notes={"source": data.root.name},
-        desc=f"runs/aoi/{run.name} is missing, so it is trained now. Epoch",
+        desc=f"runs/aoi/{run.name} is missing or unfinished, so it is trained now. Epoch",
     )
     return run
 
 
-def _source_of(run: Path) -> str | None:
-    """Return which data a finished run was trained on; None if there is no such run."""
+def _trained_on(run: Path) -> tuple[str | None, int]:
+    """Return which data a run was trained on, and for how many epochs."""
     wanted = [run / name for name in ("model.safetensors", "history.csv", "metrics.json")]
     if not all(file.is_file() for file in wanted):
-        return None
-    return json.loads((run / "metrics.json").read_text()).get("source")
+        return None, 0
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    return metrics.get("source"), metrics.get("epochs", 0)

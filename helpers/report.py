@@ -1,6 +1,7 @@
 """From a trained network to answers: predictions, the confusion matrix, the submission CSV."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ def predict(model: nn.Module, loader: Loader) -> Tensor:
     device = next(model.parameters()).device
     model.eval()
     parts = [model(pictures.to(device)).float().softmax(dim=1).cpu() for pictures, _ in loader]
-    if not parts:
+    if not sum(map(len, parts)):
         raise ValueError("The loader gave no batch. Is the data set empty?")
     return torch.cat(parts)
 
@@ -116,8 +117,10 @@ def write_submission(ids: Sequence[str], labels: Tensor, file: Path) -> Path:
     Raises
     ------
     ValueError
-        If there are not as many labels as pictures.
+        If there are not as many labels as pictures, or they are not whole numbers.
     """
+    if labels.is_floating_point():
+        raise ValueError("The labels are decimal numbers. Pass class numbers: argmax(dim=1).")
     if len(ids) != len(labels):
         raise ValueError(f"There are {len(ids)} pictures but {len(labels)} labels.")
     with whole_file(file) as partial, partial.open("w", newline="", encoding="utf-8") as text:
@@ -153,6 +156,8 @@ def submission_faults(file: Path, test_csv: Path, classes: int) -> list[str]:
         return [f"There is no file {file}."]
     except UnicodeDecodeError:
         return ["The file is not UTF-8 text. Was it saved by a spreadsheet program?"]
+    if rows and rows[0][:1] == ["\ufeffID"]:
+        return ["The file starts with a byte order mark. Save it as plain UTF-8."]
     if not rows or rows[0] != ["ID", "Label"]:
         found = ",".join(rows[0]) if rows else "an empty file"
         return [f"The first line must be ID,Label. Found: {found}."]
@@ -163,11 +168,11 @@ def submission_faults(file: Path, test_csv: Path, classes: int) -> list[str]:
     ids = [row[0] for row in rows[1:]]
     missing, unknown = set(wanted) - set(ids), set(ids) - set(wanted)
     if missing:
-        faults.append(f"{len(missing)} pictures are missing, for example {min(missing)}.")
+        faults.append(f"IDs are missing ({len(missing)}), for example {min(missing)}.")
     if unknown:
-        faults.append(f"{len(unknown)} IDs are not in the test set, for example {min(unknown)}.")
+        faults.append(f"IDs are not in the test set ({len(unknown)}), for example {min(unknown)}.")
     if len(ids) != len(set(ids)):
-        twice = next(name for name in ids if ids.count(name) > 1)
+        twice = Counter(ids).most_common(1)[0][0]
         faults.append(f"Some IDs stand there more than once, for example {twice}.")
     if not faults and ids != wanted:
         faults.append("The IDs are not in the order of test.csv.")

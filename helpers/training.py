@@ -1,25 +1,17 @@
-"""Train and evaluate a network: one epoch, whole runs, checkpoints, and resuming."""
+"""Train and evaluate a network: one epoch, and whole runs that can be resumed."""
 
-import csv
-import io
-import json
 import math
-import pickle
-import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from helpers.files import whole_file
-from helpers.models import ARCHITECTURES
+from helpers.checkpoints import Keeper, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,17 +25,6 @@ class Scores:
 
     loss: float
     accuracy: float
-
-
-@dataclass
-class _Progress:
-    """What a run has to remember to go on after an interruption."""
-
-    epoch: int = 0
-    history: list[dict] = field(default_factory=list)
-    best_accuracy: float = -1.0
-    best_loss: float = math.inf
-    best_epoch: int = 0
 
 
 def best_device() -> torch.device:
@@ -130,7 +111,7 @@ def evaluate(model: nn.Module, loader: Loader, loss_fn: nn.Module) -> Scores:
     Returns
     -------
     Scores
-        Averages over all pictures.
+        Averages over all pictures (with class weights, of the batches' weighted averages).
     """
     device = next(model.parameters()).device
     precision = mixed_precision(device)
@@ -170,7 +151,8 @@ def fit(
     """Train for some epochs; keep the network that was best on the validation part.
 
     With a `run` folder it leaves there, after each epoch: model.safetensors (the best network),
-    history.csv, metrics.json, and last.pt, from which `resume` goes on as if nothing had happened.
+    history.csv, metrics.json, and last.pt, from which `resume` goes on as if nothing had happened
+    (with DataLoader workers: nearly so, because they draw their own random numbers).
 
     Parameters
     ----------
@@ -207,16 +189,18 @@ def fit(
     FloatingPointError
         If the loss is no longer a number.
     ValueError
-        If there are no batches, or last.pt is damaged or belongs to another network.
+        If there are no batches, the loss is no mean, or last.pt is damaged or was made with
+        another network, optimizer, schedule or number of batches.
     OSError
         If `run` cannot be written to; the files of the epoch before are still whole.
     """
     import pandas as pd
 
     loss_fn = loss_fn or nn.CrossEntropyLoss()
-    state = _Progress()
-    if resume and run is not None and (Path(run) / "last.pt").is_file():
-        state = _load_last(Path(run) / "last.pt", model, optimizer, scheduler)
+    if getattr(loss_fn, "reduction", "mean") != "mean":
+        raise ValueError(f"The loss has reduction={loss_fn.reduction!r}. Expected the mean.")
+    keeper = Keeper(Path(run) if run else None, model, optimizer, scheduler, len(train), notes)
+    state = keeper.load() if resume else Progress()
     done = state.epoch * len(train)
     with tqdm(
         total=epochs * len(train), initial=done, desc=f"{desc} {state.epoch}/{epochs}"
@@ -224,20 +208,12 @@ def fit(
         try:
             for epoch in range(state.epoch + 1, epochs + 1):
                 bar.set_description(f"{desc} {epoch}/{epochs}")
-                state.history.append(
-                    _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch)
-                )
-                state.epoch = epoch
-                _keep(run, state, model, optimizer, scheduler, notes)
+                row = _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch)
+                keeper.keep(state, row)
         except KeyboardInterrupt as interrupt:
-            interrupt.add_note(
-                f"Stopped in epoch {state.epoch + 1} of {epochs}. "
-                + (
-                    f"The epochs before are in {run}: call fit again with resume=True."
-                    if run
-                    else ""
-                )
-            )
+            interrupt.add_note(f"Stopped after {state.epoch} of {epochs} epochs.")
+            if run and state.epoch:
+                interrupt.add_note(f"They are in {run}: call fit again with resume=True.")
             raise
     return pd.DataFrame(state.history)
 
@@ -249,12 +225,12 @@ def _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch) -
         shuffle.set_epoch(epoch)
     start = time.perf_counter()
     trained = train_epoch(model, train, loss_fn, optimizer, scheduler, bar)
-    if not math.isfinite(trained.loss):
+    tested = evaluate(model, valid, loss_fn)
+    if not math.isfinite(trained.loss + tested.loss):
         raise FloatingPointError(
-            f"The loss of epoch {epoch} is {trained.loss}, not a number to learn from. "
+            f"The loss of epoch {epoch} is no longer a number to learn from. "
             "Try a learning rate ten times smaller."
         )
-    tested = evaluate(model, valid, loss_fn)
     bar.set_postfix(loss=f"{trained.loss:.3f}", valid_accuracy=f"{tested.accuracy:.1%}")
     return {
         "epoch": epoch,
@@ -264,154 +240,3 @@ def _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch) -
         "valid_accuracy": tested.accuracy,
         "seconds": time.perf_counter() - start,
     }
-
-
-def _keep(run, state: _Progress, model, optimizer, scheduler, notes) -> None:
-    """Write down an epoch: the network if it is the best yet, the history, and where to resume."""
-    row = state.history[-1]
-    better = (row["valid_accuracy"], -row["valid_loss"]) > (state.best_accuracy, -state.best_loss)
-    if better:
-        state.best_accuracy, state.best_loss = row["valid_accuracy"], row["valid_loss"]
-        state.best_epoch = row["epoch"]
-    if run is None:
-        return
-    run = Path(run)
-    if better:
-        save_model(model, run / "model.safetensors")
-    with whole_file(run / "history.csv") as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        writer.writeheader()
-        writer.writerows(state.history)
-    with whole_file(run / "metrics.json") as partial:
-        partial.write_text(json.dumps(_metrics(state, model, notes), indent=2) + "\n")
-    buffer = io.BytesIO()
-    torch.save(
-        {
-            "progress": asdict(state),
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict() if scheduler is not None else None,
-            "random": torch.get_rng_state(),
-        },
-        buffer,
-    )
-    with whole_file(run / "last.pt") as partial:
-        partial.write_bytes(buffer.getbuffer())
-
-
-def _metrics(state: _Progress, model: nn.Module, notes: dict | None) -> dict:
-    """Return the plain numbers of a run."""
-    return {
-        "valid_accuracy": state.best_accuracy,
-        "best_epoch": state.best_epoch,
-        "epochs": state.epoch,
-        "seconds": sum(row["seconds"] for row in state.history),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "device": str(next(model.parameters()).device),
-        "peak_memory_mb": peak_memory() / 1e6,
-        **(notes or {}),
-    }
-
-
-def peak_memory() -> int:
-    """Return the most memory in use so far, in bytes: on the GPU if there is one, else in RAM."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # Linux counts in KiB
-
-
-def _load_last(file: Path, model, optimizer, scheduler) -> _Progress:
-    """Bring model, optimizer and scheduler to where an interrupted run stopped."""
-    start_over = "Call fit with resume=False to start over."
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-        progress = _Progress(**saved["progress"])
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} is damaged or cut off, so it cannot be resumed. {start_over}"
-        ) from error
-    try:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{file} belongs to another network or optimizer. {start_over}") from error
-    if scheduler is not None and saved["scheduler"] is not None:
-        scheduler.load_state_dict(saved["scheduler"])
-    torch.set_rng_state(saved["random"])
-    return progress
-
-
-def save_model(model: nn.Module, file: Path) -> None:
-    """Write the weights, and what `load_model` needs to build the network again.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A network; one of helpers.models also leaves its settings.
-    file : Path
-        Ends in .safetensors.
-    """
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    network = {"architecture": type(model).__name__, "settings": getattr(model, "settings", {})}
-    metadata = {"network": json.dumps(network)}  # one entry: safetensors does not keep an order
-    with whole_file(file) as partial:
-        # made in memory first, so that a full disk is an OSError like any other
-        partial.write_bytes(safetensors_bytes(tensors, metadata=metadata))
-
-
-def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
-    """Read a network back from its checkpoint.
-
-    Parameters
-    ----------
-    file : Path
-        Written by `save_model`.
-    model : nn.Module, optional
-        A network of the same shape to fill; without it, the one named in the file is built.
-
-    Returns
-    -------
-    nn.Module
-        On the CPU, in evaluation mode.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, or belongs to another network.
-    """
-    file = Path(file)
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {file}. Run the training notebook first.")
-    try:
-        with safe_open(file, framework="pt") as checkpoint:
-            network = json.loads((checkpoint.metadata() or {}).get("network", "{}"))
-            tensors = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{file} is damaged or cut off ({error}). Delete it and train again."
-        ) from error
-    if model is None:
-        architecture = network.get("architecture", "an unknown network")
-        if architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"{file} holds {architecture}, which helpers.models does not know "
-                f"({', '.join(ARCHITECTURES)}). Pass a network of that kind as model=."
-            )
-        model = ARCHITECTURES[architecture](**network["settings"])
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{file} belongs to another network than {type(model).__name__} as it was built here: "
-            f"{str(error).splitlines()[-1].strip()}"
-        ) from error
-    return model.eval()

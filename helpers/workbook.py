@@ -14,20 +14,23 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from tqdm.auto import tqdm
 from traitlets.config import Config
 
-from helpers.catalog import REPOSITORY
+from helpers.catalog import REPOSITORY, home
 from helpers.files import whole_file
 
 NOTEBOOKS = REPOSITORY / "notebooks"
-BUILD = REPOSITORY / "build"
-WORKBOOK = REPOSITORY / "workbook"
 CELL_SECONDS = 1800  # a cell that runs longer hangs
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def build_folder() -> Path:
+    """Return where everything goes that can be made again."""
+    return home() / "build"
 
 
 def notebook_files(only: str | None = None) -> list[Path]:
@@ -71,8 +74,8 @@ def execute(file: Path) -> nbformat.NotebookNode:
 
     Raises
     ------
-    CellExecutionError, CellTimeoutError, DeadKernelError
-        If a cell fails, takes over half an hour, or kills the kernel.
+    CellExecutionError, CellTimeoutError, RuntimeError
+        If a cell fails, takes over half an hour, or the kernel dies or does not start.
     """
     notebook = nbformat.read(file, as_version=4)
     client = NotebookClient(
@@ -84,7 +87,7 @@ def execute(file: Path) -> nbformat.NotebookNode:
     )
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # or the kernel died
         error.notebook = notebook
         raise
     return notebook
@@ -114,7 +117,7 @@ def run(only: str | None = None, data: str | None = None) -> int:
             start, problem = time.perf_counter(), ""
             try:
                 notebook = execute(file)
-            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
                 notebook, problem = error.notebook, COLOUR_CODE.sub("", str(error))
             seconds = time.perf_counter() - start
             _write_copy(notebook, file.stem)
@@ -123,29 +126,36 @@ def run(only: str | None = None, data: str | None = None) -> int:
             if problem:
                 tqdm.write(f"\n{_failed_cell(notebook)}{problem}\n")
     total = round(sum(row["seconds"] for row in rows), 1)
-    with whole_file(BUILD / "run.json") as partial:
+    with whole_file(build_folder() / "run.json") as partial:
         partial.write_text(json.dumps({"total_seconds": total, "notebooks": rows}, indent=2) + "\n")
     print(f"{len(rows)} notebooks in {total} s. Executed copies and HTML are in build/.")
     return int(any(not row["ok"] for row in rows))
 
 
 def save(only: str | None = None) -> None:
-    """Execute notebooks and store the outputs in notebooks/ itself: for authors.
+    """Execute notebooks as on a fresh machine and store the outputs in notebooks/: for authors.
+
+    All notebooks up to the last one wanted are executed, on the sample and in a home of their own,
+    so that the outputs do not depend on what this machine already has.
 
     Parameters
     ----------
     only : str, optional
-        The beginning of a name, such as "03".
+        The beginning of a name, such as "03": store no other.
     """
-    for file in notebook_files(only):
-        notebook = execute(file)
-        _settle(notebook)
-        with whole_file(file) as partial:
-            nbformat.write(notebook, partial)
-        print(f"Executed and saved {file.name}.")
+    os.environ |= _fresh_home("execute")
+    chosen = notebook_files(only)
+    for file in notebook_files():
+        if file <= chosen[-1]:
+            notebook = execute(file)
+        if file in chosen:
+            _settle(notebook)
+            with whole_file(file) as partial:
+                nbformat.write(notebook, partial)
+            print(f"Executed and saved {file.name}.")
 
 
-def learner(folder: Path = WORKBOOK) -> list[Path]:
+def learner(folder: Path) -> list[Path]:
     """Copy the notebooks without their outputs, for an attendee to work in.
 
     Parameters
@@ -171,9 +181,10 @@ def learner(folder: Path = WORKBOOK) -> list[Path]:
 
 def lab() -> int:
     """Open JupyterLab on the attendee's copies; return its exit code."""
-    made = learner()
+    folder = home() / "workbook"
+    made = learner(folder)
     print(f"{len(made)} new notebooks in workbook/; your own work there is never overwritten.")
-    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={WORKBOOK}"]
+    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={folder}"]
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a server is stopped
         return subprocess.call(command)
     return 0
@@ -182,19 +193,18 @@ def lab() -> int:
 def test() -> int:
     """Run every check that CI runs; return 1 if one fails.
 
-    The notebooks run in build/test/, so that neither your data nor your runs change the result.
+    They run on the sample in homes of their own, so that neither your data nor your runs change
+    the result.
     """
-    place = BUILD / "test"
-    shutil.rmtree(place, ignore_errors=True)
-    environment = os.environ | {"WORKSHOP_HOME": str(place), "WORKSHOP_DATA": "sample"}
     nbval = (
         "pytest --nbval --nbval-current-env --nbval-cell-timeout 300 "
         "--nbval-sanitize-with tests/nbval_sanitize.cfg --durations 5 notebooks"
     )
     commands = ("ruff check .", "ruff format --check .", "pytest --durations 5", nbval)
     failed = []
-    for command in commands:
+    for number, command in enumerate(commands):
         print(f"\n$ python -m {command}", flush=True)
+        environment = os.environ | _fresh_home(f"test-{number}")
         words = [sys.executable, "-m", *command.split()]
         if subprocess.call(words, cwd=REPOSITORY, env=environment):
             failed.append(command)
@@ -203,28 +213,36 @@ def test() -> int:
     return int(bool(failed))
 
 
+def _fresh_home(name: str) -> dict[str, str]:
+    """Return the environment of a machine on which nothing has been drawn or trained yet."""
+    place = REPOSITORY / "build" / name
+    shutil.rmtree(place, ignore_errors=True)
+    return {"WORKSHOP_HOME": str(place), "WORKSHOP_DATA": "sample"}
+
+
 def clean() -> None:
     """Remove what can be made again: build/, runs/, the samples and the caches; no real data."""
-    for folder in (BUILD, REPOSITORY / "runs", *_generated_data()):
-        shutil.rmtree(folder, ignore_errors=True)
-        print(f"Removed {folder.relative_to(REPOSITORY)}/")
+    for folder in (build_folder(), home() / "runs", *_generated_data()):
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            print(f"Removed {folder.relative_to(home())}/")
 
 
 def _generated_data() -> Iterator[Path]:
     """Yield the folders in data/ that were drawn or computed here."""
     for pattern in ("*/sample-*", "*/cache", "*/.*"):
-        yield from (path for path in (REPOSITORY / "data").glob(pattern) if path.is_dir())
+        yield from (path for path in (home() / "data").glob(pattern) if path.is_dir())
 
 
 def _write_copy(notebook: nbformat.NotebookNode, name: str) -> None:
     """Write the executed notebook and its HTML, which needs no network, to build/."""
     from nbconvert import HTMLExporter
 
-    with whole_file(BUILD / "notebooks" / f"{name}.ipynb") as partial:
+    with whole_file(build_folder() / "notebooks" / f"{name}.ipynb") as partial:
         nbformat.write(notebook, partial)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="", mermaid_js_url="")
     html, _ = exporter.from_notebook_node(_without_widgets(notebook), {"metadata": {"name": name}})
-    with whole_file(BUILD / "html" / f"{name}.html") as partial:
+    with whole_file(build_folder() / "html" / f"{name}.html") as partial:
         partial.write_text(html, encoding="utf-8")
 
 

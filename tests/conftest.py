@@ -1,6 +1,7 @@
 """What several tests share: a home of their own, a tiny data set, machines with something cut."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ os.environ.setdefault("WORKSHOP_HOME", str(Path(__file__).parents[1] / "build" /
 os.environ.setdefault("MPLBACKEND", "agg")
 
 REPOSITORY = Path(__file__).parents[1]
+MADE_BY_MAKE = bool(shutil.which("make")) and (REPOSITORY / ".venv" / "ready").is_file()
 REAL_DATA = Path(os.environ.get("WORKSHOP_REAL_DATA", REPOSITORY.parent / "shared" / "real-data"))
 
 

@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 from conftest import write_png
 
-from helpers.datasets import CsvImages, decode_once, open_data, read_picture, read_table
+from helpers.cache import decode_once
+from helpers.datasets import CsvImages, open_data, read_picture
+from helpers.tables import read_table
 
 CLASSES = ("dark", "bright")
 
@@ -65,6 +68,9 @@ def test_transparent_pictures_lose_their_transparency(tmp_path):
         ("ID,Label\n0.png,0\n0.png,1\n", "lists '0.png' more than once"),
         ("ID,Label\n../secret.png,0\n", "'../secret.png' is not a file name inside"),
         ("ID,Label\n/etc/passwd,0\n", "'/etc/passwd' is not a file name inside"),
+        ("ID,Label\n./0.png,0\n", "'./0.png' is not a file name inside"),
+        ("ID,Label\n0.png,0,\n", "more values than its first line names"),
+        ("ID,Label\n\n0.png,7\n", "line 2"),
         ("ID,Label\nC:\\\\a.png,0\n", "is not a file name inside"),
         ("ID,Label\n..\\\\a.png,0\n", "is not a file name inside"),
         ('ID,Label\n"0.png,0\n1.png,1\n', "CSV"),
@@ -161,6 +167,37 @@ def test_the_cache_is_used_until_a_picture_changes(tiny, tmp_path, monkeypatch):
     assert decode_once(csv_images(tiny, size=16), cache).images.shape[-1] == 16
 
 
+def test_a_cut_cache_is_made_again(tiny, tmp_path):
+    whole = decode_once(csv_images(tiny), tmp_path).images.clone()
+    (cache,) = tmp_path.glob("decoded-*.npy")
+    cache.write_bytes(cache.read_bytes()[:2000])
+    assert torch.equal(decode_once(csv_images(tiny), tmp_path).images, whole)
+
+
+def test_a_full_disk_keeps_the_pictures_in_memory(namespace, tiny, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    code = f"""
+from pathlib import Path
+from helpers.cache import decode_once
+from helpers.datasets import CsvImages
+folder = Path({str(tiny)!r})
+data = CsvImages(folder / "train.csv", folder / "train_images", ("a", "b"), size=512)
+print(decode_once(data, Path({str(disk)!r})).images.float().mean() > 0)
+print(list(Path({str(disk)!r}).iterdir()))
+"""
+    script = tmp_path / "full.py"
+    script.write_text(code)
+    result = namespace(
+        ["-m"],
+        f'mount -t tmpfs -o size=1m none "{disk}"; "$PYTHON" "{script}"',
+        PYTHON=sys.executable,
+        PYTHONPATH=".",
+    )
+    assert "The disk is full" in result.stdout, result
+    assert result.stdout.endswith("tensor(True)\n[]\n")
+
+
 def test_a_bad_picture_leaves_no_cache(tiny, tmp_path):
     (tiny / "train_images" / "5.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"5\.png"):
@@ -197,7 +234,7 @@ def test_the_real_data_set_is_preferred_to_the_sample(home, tiny, monkeypatch, c
 
 def test_asking_for_real_data_that_is_not_there_says_where_to_get_it(home, monkeypatch):
     monkeypatch.setenv("WORKSHOP_DATA", "real")
-    with pytest.raises(FileNotFoundError, match=r"no train\.csv.*aidea-web\.tw"):
+    with pytest.raises(FileNotFoundError, match=r"no train\.csv.*helpers data aoi"):
         open_data("aoi")
     with pytest.raises(KeyError, match="No data set is called 'mnist'"):
         open_data("mnist")

@@ -47,7 +47,7 @@ def doctor_with(code, only):
     return result.stdout
 
 
-@pytest.mark.parametrize("only", ["check_torch", "check_device", "check_cores", "check_weights"])
+@pytest.mark.parametrize("only", ["check_torch", "check_device", "check_cores"])
 def test_a_broken_torch_fails_with_advice(only):
     lines = doctor_with("sys.modules['torch'] = None", only)
     assert lines.startswith("[FAIL]")
@@ -111,10 +111,47 @@ def test_the_command_line_prints_the_same_and_tells_by_its_exit_code(home):
     assert bad.returncode == 1 and "Not ready yet: " in bad.stdout
 
 
+def test_a_check_that_breaks_is_a_finding(monkeypatch):
+    def check_moon():
+        raise ModuleNotFoundError("No module named 'psutil'")
+
+    monkeypatch.setattr(doctor, "CHECKS", (check_moon,))
+    (check,) = doctor.examine()
+    assert check.status == "FAIL" and check.name == "Moon" and "psutil" in check.found
+
+
+def test_a_gpu_that_does_not_work_fails(monkeypatch):
+    import torch
+
+    # a device that this build of torch does not have
+    monkeypatch.setattr("helpers.training.best_device", lambda: torch.device("xpu"))
+    check = doctor.check_device()
+    assert check.status == "FAIL" and "xpu fails" in check.found
+
+
+def test_a_home_that_cannot_be_is_explained(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for wanted in (str(tmp_path / "file"), "~nobody-has-this-name/x"):
+        monkeypatch.setenv("WORKSHOP_HOME", wanted)
+        with pytest.raises(ValueError, match="Expected a folder; set it to one"):
+            doctor.home()
+    monkeypatch.setenv("WORKSHOP_HOME", "mine")
+    assert doctor.home() == REPOSITORY / "mine"  # wherever a notebook's kernel was started
+
+
+def test_weights_are_found_where_they_are_put(home):
+    assert doctor.check_weights().found == "no pretrained weights (none are needed)"
+    (home / "data" / "weights").mkdir(parents=True)
+    (home / "data" / "weights" / "vgg16-397923af.pth").touch()
+    assert doctor.check_weights().found == "vgg16-397923af"
+
+
 def test_it_says_which_data_is_here(home):
     assert "none yet" in doctor.check_data().found
     (home / "data" / "aoi" / "sample-1").mkdir(parents=True)
     assert doctor.check_data().found == "the drawn sample"
     (home / "data" / "aoi" / "real").mkdir()
     (home / "data" / "aoi" / "real" / "train.csv").touch()
+    assert doctor.check_data().found == "the drawn sample"  # half of the real data set is none
+    (home / "data" / "aoi" / "real" / "train_images").mkdir()
     assert doctor.check_data().found == "the real data set"

@@ -4,7 +4,8 @@ from conftest import run_python
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
-from helpers.datasets import CsvImages, Pictures, decode_once
+from helpers.cache import Pictures, decode_once
+from helpers.datasets import CsvImages
 from helpers.loaders import (
     Batches,
     SeededShuffle,
@@ -66,9 +67,11 @@ def test_batches_are_those_of_a_data_loader(tiny, tmp_path):
 
 
 def test_each_channel_has_its_own_mean():
-    batch, _ = next(iter(Batches(pictures(channels=3), (0.1, 0.2, 0.3), (1, 1, 1))))
-    plain, _ = next(iter(Batches(pictures(channels=3), 0, 1)))
-    assert batch.shape == plain.shape == (10, 3, 8, 8)
+    data = pictures(channels=3)
+    batch, _ = next(iter(Batches(data, (0.1, 0.2, 0.3), (1, 1, 2))))
+    plain, _ = next(iter(Batches(data, 0, 1)))
+    assert torch.allclose(batch[:, 1], plain[:, 1] - 0.2)
+    assert torch.allclose(batch[:, 2], (plain[:, 2] - 0.3) / 2)
 
 
 def test_augmentation_repeats_with_the_epoch():
@@ -105,6 +108,9 @@ def test_workers_start_the_way_windows_and_macos_do(tiny):
         Subset(data, range(12)), batch_size=4, num_workers=2, multiprocessing_context="spawn"
     )
     assert torch.equal(torch.cat([batch for batch, _ in spawned]), plain)
+    ours = make_loader(data, batch_size=4, workers=2)
+    assert ours.num_workers == 2 and ours.persistent_workers
+    assert torch.equal(torch.cat([batch for batch, _ in ours]), plain)
 
 
 def test_one_core_starts_no_workers(monkeypatch):
@@ -120,7 +126,7 @@ import os
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import torch
-from helpers.datasets import Pictures
+from helpers.cache import Pictures
 from helpers.loaders import Batches, cpu_cores, make_loader, worker_count
 from helpers.models import LeNet
 from helpers.training import fit

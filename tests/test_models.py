@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.models import LeNet, conv_output_size, memory_estimate
+from helpers.models import LeNet, conv_output_size, memory_estimate, saved_bytes
 
 
 @pytest.mark.parametrize("size", [28, 64, 129])
@@ -49,3 +49,9 @@ def test_frozen_weights_need_no_gradient():
     estimate = memory_estimate(model, (1, 128, 128), batch_size=1)
     assert estimate["weights"] - estimate["gradients"] == 4 * (6 * 25 + 6)
     assert model.training  # left as it was
+
+
+def test_what_is_saved_is_measured():
+    model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3))
+    batch = torch.zeros(10, 8)
+    assert saved_bytes(model, batch) == 4 * 10 * (8 + 5)  # input and ReLU; the weights do not count

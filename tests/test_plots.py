@@ -53,5 +53,6 @@ def test_every_figure_says_what_it_shows():
 
 def test_curves_are_told_apart_by_more_than_colour():
     plots.show_lines({name: ([1, 2], [1, 2]) for name in "abc"}, "T", "x", "y")
+    assert len(plt.gca().lines) == 3
     styles = {line.get_linestyle() for line in plt.gca().lines}
     assert len(styles) == 3

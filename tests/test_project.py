@@ -9,11 +9,12 @@ from importlib.metadata import version
 import nbformat
 import pytest
 import yaml
-from conftest import REPOSITORY, run_python
+from conftest import MADE_BY_MAKE, REPOSITORY, run_python
 from packaging.requirements import Requirement
 
 from helpers import __main__
 
+needs_make = pytest.mark.skipif(not MADE_BY_MAKE, reason="set up without make, or the lock")
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 LOCK = [
     Requirement(line)
@@ -46,6 +47,7 @@ def test_the_lock_fits_the_ranges():
         assert requirement.specifier.contains(locked[requirement.name]), requirement
 
 
+@needs_make
 def test_what_is_installed_is_what_is_locked():
     for one in LOCK:
         if one.marker is None or one.marker.evaluate():
@@ -89,6 +91,7 @@ def make(*words):
     )
 
 
+@needs_make
 def test_make_alone_lists_the_targets():
     listed = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True).stdout
     assert re.findall(r"^\w+", listed, flags=re.M) == [
@@ -97,11 +100,13 @@ def test_make_alone_lists_the_targets():
     ]
 
 
+@needs_make
 def test_the_makefile_sets_up_again_when_the_lock_is_newer():
     assert "pip install" in make("-W", "requirements.txt", "run").stdout
     assert "pip install" not in make("run").stdout
 
 
+@needs_make
 def test_the_small_install_leaves_the_gpu_packages_out():
     printed = make("-W", "requirements.txt", "run", "TORCH_INDEX=ADDRESS").stdout
     assert "--extra-index-url ADDRESS -r .venv/requirements-cpu.txt" in printed
@@ -121,6 +126,8 @@ def test_each_command_of_the_readme_exists(command):
     """The commands themselves run in CI and in other tests; here none may be misspelt."""
     command = re.sub(r"^(\w+=\S+ )+", "", command)
     if command.startswith("make"):
+        if not MADE_BY_MAKE:
+            pytest.skip("set up without make")
         assert make(*command.split()[1:]).returncode == 0, command
     elif "-m helpers" in command:
         words = command.split("-m helpers", 1)[1].split()
@@ -167,17 +174,21 @@ def test_nothing_names_a_machine_or_an_index():
     for file in tracked():
         if file.is_file() and file.suffix not in {".png", ".safetensors"} and file.name != this:
             found = words.search(file.read_text(encoding="utf-8"))
-            assert not found or file.name == "notebook_rules.py", (file, found)
+            assert not found or file.name in {"notebook_rules.py", "test_notebooks.py"}, (
+                file,
+                found,
+            )
 
 
 def test_rooms_are_small_and_import_downwards():
     order = [
         *("__main__", "workbook", "doctor", "plots", "recipes", "report", "training"),
-        *("models", "loaders", "datasets", "samples", "catalog", "files"),
+        *("checkpoints", "models", "loaders", "cache", "datasets", "tables", "samples", "catalog"),
+        "files",
     ]
     for file in (REPOSITORY / "helpers").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 400, file
+        assert len(text.splitlines()) <= 330, file
         room = "samples" if file.parent.name == "samples" else file.stem
         if room in order:
             imported = re.findall(r"^from helpers\.(\w+)|^from helpers import (\w+)", text, re.M)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.datasets import Pictures
+from helpers.cache import Pictures
 from helpers.loaders import Batches
 from helpers.report import (
     class_scores,
@@ -16,7 +16,7 @@ CLASSES = ("a", "b", "c")
 
 
 def test_predictions_are_probabilities_in_order():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 3)).train()
     data = Pictures(torch.randint(0, 255, (7, 1, 2, 2), dtype=torch.uint8), torch.zeros(7).long())
     probabilities = predict(model, Batches(data, 0.5, 0.5, batch_size=3))
     assert probabilities.shape == (7, 3)
@@ -26,6 +26,8 @@ def test_predictions_are_probabilities_in_order():
     assert not probabilities.requires_grad
     with pytest.raises(ValueError, match="no batch"):
         predict(model, [])
+    with pytest.raises(ValueError, match="no batch"):
+        predict(model, Batches(data[torch.arange(0)], 0.5, 0.5))
 
 
 def test_the_confusion_matrix_has_truth_in_rows():
@@ -52,16 +54,22 @@ def test_a_submission_has_exactly_the_wanted_lines(submission):
     assert submission_faults(submission, submission.with_name("test.csv"), classes=3) == []
     with pytest.raises(ValueError, match="3 pictures but 2 labels"):
         write_submission(["x", "y", "z"], torch.tensor([0, 1]), submission)
+    with pytest.raises(ValueError, match="decimal numbers"):
+        write_submission(["x"], torch.tensor([0.0]), submission)
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("", "Found: an empty file"),
+        ("\ufeffID,Label\nx.png,0\n", "starts with a byte order mark"),
         ("id,label\nx.png,0\n", "The first line must be ID,Label. Found: id,label"),
         (",ID,Label\n0,x.png,0\n", "Found: ,ID,Label"),
-        ("ID,Label\nx.png,0\ny.png,2\n", "1 pictures are missing, for example z.png"),
-        ("ID,Label\nx.png,0\ny.png,2\nz.png,1\nq.png,1\n", "not in the test set, for example q"),
+        ("ID,Label\nx.png,0\ny.png,2\n", "IDs are missing (1), for example z.png"),
+        (
+            "ID,Label\nx.png,0\ny.png,2\nz.png,1\nq.png,1\n",
+            "not in the test set (1), for example q",
+        ),
         ("ID,Label\nx.png,0\nx.png,0\ny.png,2\nz.png,1\n", "more than once, for example x.png"),
         ("ID,Label\ny.png,0\nx.png,2\nz.png,1\n", "not in the order of test.csv"),
         ("ID,Label\nx.png,0\ny.png,2.0\nz.png,1\n", "y.png has the label '2.0', not a whole"),

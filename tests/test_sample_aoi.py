@@ -11,12 +11,12 @@ import torch
 from conftest import run_python
 
 from helpers.catalog import AOI
+from helpers.checkpoints import load_model
 from helpers.datasets import CsvImages, csv_images, open_data, read_picture
 from helpers.loaders import Batches
 from helpers.recipes import aoi_lenet, aoi_parts
 from helpers.report import confusion_matrix, predict
 from helpers.samples import aoi, sample_folder
-from helpers.training import load_model
 
 REAL_SHARES = np.array([674, 492, 100, 378, 240, 644]) / 2528
 

@@ -1,16 +1,19 @@
+import contextlib
 import csv
 import json
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from helpers.datasets import Pictures
+from helpers.cache import Pictures
+from helpers.checkpoints import load_model, save_model
 from helpers.loaders import Batches, random_flips
 from helpers.models import LeNet
-from helpers.training import evaluate, fit, load_model, mixed_precision, save_model, train_epoch
+from helpers.training import evaluate, fit, mixed_precision, train_epoch
 
 
 def easy(count=22, side=20):
@@ -80,14 +83,12 @@ def test_a_worse_epoch_does_not_replace_the_best(tmp_path):
     parts = setup()
     fit(**parts, epochs=6, run=tmp_path, resume=True)  # nothing left to do
     parts["optimizer"].param_groups[0]["lr"] = 5.0  # from here on it only gets worse
-    history = fit(
-        **parts | {"optimizer": WorseAndWorse(parts)}, epochs=8, run=tmp_path, resume=True
-    )
+    history = fit(**parts | {"optimizer": Adam(parts)}, epochs=8, run=tmp_path, resume=True)
     assert history["valid_accuracy"].iloc[-1] < 1
     assert (tmp_path / "model.safetensors").read_bytes() == best
 
 
-class WorseAndWorse(torch.optim.Adam):
+class Adam(torch.optim.Adam):
     """Spoils the last layer at each step."""
 
     def __init__(self, parts):
@@ -114,8 +115,8 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path, scheduled
     whole = run(tmp_path / "whole", 0, False)
     with pytest.raises(KeyboardInterrupt) as interrupt:
         run(tmp_path / "cut", 3, False)
-    assert "Stopped in epoch 3 of 4" in interrupt.value.__notes__[0]
-    assert "resume=True" in interrupt.value.__notes__[0]
+    assert interrupt.value.__notes__[0] == "Stopped after 2 of 4 epochs."
+    assert "resume=True" in interrupt.value.__notes__[1]
     kept = pd.read_csv(tmp_path / "cut" / "history.csv")
     assert len(kept) == 2
     resumed = run(tmp_path / "cut", 0, True)
@@ -140,6 +141,10 @@ class StopsAt:
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
     with pytest.raises(FloatingPointError, match="Try a learning rate ten times smaller"):
         fit(**setup(rate=1e20), epochs=3, run=tmp_path)
+    one_step = setup(rate=1e30, train=Batches(easy(), 0.5, 0.25, batch_size=64))
+    with pytest.raises(FloatingPointError):  # here only the validation sees it
+        fit(**one_step, epochs=1, run=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_batches_are_explained():
@@ -168,7 +173,7 @@ def test_a_checkpoint_of_another_network_is_explained(tmp_path):
         load_model(tmp_path / "model.safetensors", LeNet(classes=5, size=20))
     other = LeNet(classes=5, size=20)
     parts = setup() | {"model": other, "optimizer": torch.optim.Adam(other.parameters())}
-    with pytest.raises(ValueError, match="belongs to another network or optimizer"):
+    with pytest.raises(ValueError, match=r"last\.pt belongs to another network"):
         fit(**parts, epochs=2, run=tmp_path, resume=True)
     save_model(nn.Linear(2, 2), tmp_path / "linear.safetensors")
     with pytest.raises(ValueError, match="holds Linear, which helpers.models does not know"):
@@ -222,6 +227,72 @@ print("resumable")
 
 def python():
     return {"PYTHON": sys.executable, "PYTHONPATH": "."}
+
+
+def noisy(parts):
+    """A network whose result depends on torch's random numbers and on running averages."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(400, 2))
+    return parts | {"model": model, "optimizer": torch.optim.Adam(model.parameters(), lr=1e-2)}
+
+
+def test_resuming_goes_on_with_the_random_numbers(tmp_path):
+    whole = fit(**noisy(setup()), epochs=3)
+    fit(**noisy(setup()), epochs=1, run=tmp_path)
+    resumed = fit(**noisy(setup()), epochs=3, run=tmp_path, resume=True)
+    assert resumed.drop(columns="seconds").equals(whole.drop(columns="seconds"))
+
+
+def schedule(parts, steps):
+    optimizer = parts["optimizer"]
+    made = torch.optim.lr_scheduler.OneCycleLR(optimizer, np.float64(0.01), total_steps=steps)
+    return parts | {"scheduler": made}
+
+
+def test_resuming_with_something_else_is_explained(tmp_path):
+    fit(**schedule(setup(), 9), epochs=1, run=tmp_path)
+    sgd = setup()
+    sgd["optimizer"] = torch.optim.SGD(sgd["model"].parameters(), lr=0.1)
+    fewer = setup(train=Batches(easy(9), 0.5, 0.25, batch_size=8, shuffle=True))
+    for parts, found in (
+        (schedule(setup(), 12), "OneCycleLR schedule of 12 steps"),
+        (setup(), "no schedule"),
+        (schedule(sgd, 9), "now it is SGD"),
+        (schedule(fewer, 9), "2 batches an epoch"),
+    ):
+        with pytest.raises(ValueError, match=f"was made with Adam, 3 batches.*{found}"):
+            fit(**parts, epochs=3, run=tmp_path, resume=True)
+    assert len(fit(**schedule(setup(), 9), epochs=3, run=tmp_path, resume=True)) == 3
+
+
+def test_a_damaged_last_checkpoint_is_always_explained(tmp_path):
+    fit(**setup(), epochs=1, run=tmp_path)
+    whole = (tmp_path / "last.pt").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        spoilt = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.5 else whole)
+        for place in rng.integers(0, max(len(spoilt), 1), 20):
+            if len(spoilt):
+                spoilt[place] ^= 255
+        (tmp_path / "last.pt").write_bytes(spoilt)
+        with contextlib.suppress(ValueError, FloatingPointError):
+            fit(**setup(), epochs=1, run=tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_average_is_refused():
+    with pytest.raises(ValueError, match="reduction='sum'. Expected the mean"):
+        fit(**setup(), epochs=1, loss_fn=nn.CrossEntropyLoss(reduction="sum"))
+
+
+def test_shared_weights_and_a_lenet_of_your_own_can_be_saved(tmp_path):
+    layer = nn.Linear(400, 400)
+    tied = nn.Sequential(nn.Flatten(), layer, layer, nn.Linear(400, 2))
+    save_model(tied, tmp_path / "tied.safetensors")
+    load_model(tmp_path / "tied.safetensors", tied)
+    own = type("LeNet", (nn.Sequential,), {})(nn.Linear(2, 2))
+    save_model(own, tmp_path / "own.safetensors")
+    with pytest.raises(ValueError, match="does not say how its LeNet was built"):
+        load_model(tmp_path / "own.safetensors")
 
 
 def test_mixed_precision_is_for_gpus_that_compute_in_it():

@@ -17,8 +17,8 @@ def place(tmp_path, monkeypatch):
         cells = [v4.new_markdown_cell("# T"), v4.new_code_cell(source)]
         nbformat.write(v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
     monkeypatch.setattr(workbook, "NOTEBOOKS", folder)
-    monkeypatch.setattr(workbook, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(workbook, "WORKBOOK", tmp_path / "workbook")
+    monkeypatch.setattr(workbook, "REPOSITORY", tmp_path)
+    monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path))
     return tmp_path
 
 
@@ -90,14 +90,14 @@ def test_a_copy_has_no_outputs_and_is_never_overwritten(place, capsys):
     assert copied.read_text() == "my work"
 
 
-def test_cleaning_spares_real_data_and_your_work(place, monkeypatch):
-    monkeypatch.setattr(workbook, "REPOSITORY", place)
+def test_cleaning_spares_real_data_and_your_work(place):
     kept = ("data/aoi/real/a.png", "data/README.md", "data/weights/a", "workbook/01.ipynb")
     gone = ("data/aoi/sample-1/a.png", "data/aoi/cache/b", "data/aoi/.sample-1.x/c", "runs/r/m")
     for name in kept + gone:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).touch()
     workbook.clean()
+    workbook.clean()  # nothing left to remove is no error
     assert [name for name in kept + gone if (place / name).exists()] == list(kept)
 
 

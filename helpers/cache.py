@@ -1,0 +1,138 @@
+"""Decode every picture of a data set once, and serve them from one file ever after."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from helpers.catalog import data_folder
+from helpers.datasets import CsvImages, OpenedData, csv_images
+from helpers.files import CannotWrite, whole_file
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures in memory or in a memory-mapped file.
+
+    Attributes
+    ----------
+    images : Tensor
+        (N, channels, height, width) uint8.
+    labels : Tensor
+        (N,) int64; -1 where there is no label.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor) -> "Pictures":
+        """Return some of the pictures, for example one part of a split."""
+        return Pictures(self.images[index], self.labels[index])
+
+
+def decode_once(dataset: CsvImages, folder: Path) -> Pictures:
+    """Decode and resize every picture once; serve them from a memory-mapped file ever after.
+
+    The file's name is a fingerprint of the picture files (names, sizes, times) and of the size and
+    channels asked for, so a picture that was changed is decoded again. Where `folder` cannot be
+    written to, the pictures are kept in memory.
+
+    Parameters
+    ----------
+    dataset : CsvImages
+        What to decode. Its transform is not applied.
+    folder : Path
+        Where the cache file goes.
+
+    Returns
+    -------
+    Pictures
+        All pictures, in the order of the data set.
+
+    Raises
+    ------
+    ValueError
+        If a picture cannot be decoded; no cache is left then.
+    """
+    cache = Path(folder) / f"decoded-{_fingerprint(dataset)}.npy"
+    pixels = _cached(cache)
+    if pixels is None:
+        try:
+            with whole_file(cache) as partial:
+                _write_npy(partial, dataset)
+            pixels = _cached(cache)
+        except CannotWrite as error:
+            print(f"{error} The pictures are kept in memory instead.")
+    if pixels is None:
+        pixels = np.stack(list(_decoded(dataset)))
+    return Pictures(torch.from_numpy(pixels), dataset.labels)
+
+
+def _cached(cache: Path) -> np.ndarray | None:
+    """Return the pixels of a cache file; None where there is none, or it was cut off."""
+    try:
+        # mode "c": a write would stay in memory and never reach the file
+        return np.load(cache, mmap_mode="c")
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+
+
+def _write_npy(file: Path, dataset: CsvImages) -> None:
+    """Write all pictures as one .npy file, one picture in memory at a time."""
+    header = {
+        "descr": "|u1",
+        "fortran_order": False,
+        "shape": (len(dataset), dataset.channels, dataset.size, dataset.size),
+    }
+    with file.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for pixels in _decoded(dataset):
+            stream.write(pixels.tobytes())
+
+
+def _decoded(dataset: CsvImages) -> Iterator[np.ndarray]:
+    """Yield the pixels of each picture in order; OpenCV lets threads decode side by side."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        todo = threads.map(dataset.pixels, range(len(dataset)))
+        yield from tqdm(todo, total=len(dataset), desc="Decoding the pictures once")
+
+
+def _fingerprint(dataset: CsvImages) -> str:
+    """Return a name that changes when a picture file, the size or the channels change."""
+    digest = hashlib.sha256(f"{dataset.size} {dataset.channels}".encode())
+    for name in dataset.ids:
+        status = (dataset.image_dir / name).stat()
+        # st_ctime_ns changes on Linux and macOS even where a copy keeps the old time
+        marks = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        digest.update(f"{name} {marks}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def decoded_pictures(data: OpenedData, split: str, size: int = 128) -> Pictures:
+    """Return all pictures of the "train" or "test" part, decoded once.
+
+    Parameters
+    ----------
+    data : OpenedData
+        From `open_data`.
+    split : str
+        "train", or "test" (without labels).
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    Pictures
+        (N, 1, size, size) with their labels.
+    """
+    return decode_once(csv_images(data, split, size=size), data_folder(data.facts.name) / "cache")

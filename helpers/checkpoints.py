@@ -1,0 +1,250 @@
+"""Keep a training run on disk: the best network, the history, and where to resume."""
+
+import csv
+import io
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+
+from helpers.files import whole_file
+from helpers.models import ARCHITECTURES
+
+
+@dataclass
+class Progress:
+    """What a run has to remember to go on after an interruption."""
+
+    epoch: int = 0
+    history: list[dict] = field(default_factory=list)
+    best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Writes down each epoch of a run, and reads the last one back."""
+
+    run: Path | None
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None
+    batches: int
+    notes: dict | None
+
+    def keep(self, state: Progress, row: dict) -> None:
+        """Add an epoch; save the network if it is the best yet, and where to resume."""
+        better = (row["valid_accuracy"], -row["valid_loss"]) > (
+            state.best_accuracy,
+            -state.best_loss,
+        )
+        if better:
+            state.best_accuracy, state.best_loss = row["valid_accuracy"], row["valid_loss"]
+            state.best_epoch = row["epoch"]
+        state.history.append(row)
+        if self.run is not None:
+            self._write(replace(state, epoch=row["epoch"]), better)
+        state.epoch = row["epoch"]
+
+    def _write(self, state: Progress, better: bool) -> None:
+        if better:
+            save_model(self.model, self.run / "model.safetensors")
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "progress": asdict(state),
+                "made_with": self._made_with(),
+                "model": self.model.state_dict(),
+                "optimizer": _plain(self.optimizer.state_dict()),
+                "scheduler": _plain(self.scheduler.state_dict()) if self.scheduler else None,
+                "random": _random_states(),
+            },
+            buffer,
+        )
+        with whole_file(self.run / "last.pt") as partial:
+            partial.write_bytes(buffer.getbuffer())
+        with whole_file(self.run / "history.csv") as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(state.history[-1]))
+            writer.writeheader()
+            writer.writerows(state.history)
+        metrics = json.dumps(_metrics(state, self.model, self.notes), indent=2)
+        with whole_file(self.run / "metrics.json") as partial:
+            partial.write_text(f"{metrics}\n", encoding="utf-8")
+
+    def _made_with(self) -> str:
+        """Return in words what must be the same for a run to be resumed."""
+        steps = getattr(self.scheduler, "total_steps", None)
+        return (
+            f"{type(self.optimizer).__name__}, {self.batches} batches an epoch, "
+            f"{type(self.scheduler).__name__ if self.scheduler else 'no'} schedule"
+            f"{f' of {steps} steps' if steps else ''}"
+        )
+
+    def load(self) -> Progress:
+        """Bring model, optimizer and scheduler to where an interrupted run stopped."""
+        if self.run is None or not (self.run / "last.pt").is_file():
+            return Progress()
+        file = self.run / "last.pt"
+        start_over = "Call fit with resume=False to start over."
+        try:
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+            progress = Progress(**saved["progress"])
+            made_with = saved["made_with"]
+        except Exception as error:  # a damaged file makes torch raise nearly anything
+            raise ValueError(
+                f"{file} is damaged or cut off, so it cannot be resumed. {start_over}"
+            ) from error
+        try:
+            self.model.load_state_dict(saved["model"])
+        except RuntimeError as error:
+            raise ValueError(f"{file} belongs to another network. {start_over}") from error
+        if made_with != self._made_with():
+            raise ValueError(
+                f"{file} was made with {made_with}; now it is {self._made_with()}. {start_over}"
+            )
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.scheduler:
+            self.scheduler.load_state_dict(saved["scheduler"])
+        _set_random_states(saved["random"])
+        return progress
+
+
+def _plain(value):
+    """Return the value with NumPy's numbers as Python's: torch reads back no others."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    is_numpy = type(value).__module__ == "numpy" and hasattr(value, "item")
+    return value.item() if is_numpy else value
+
+
+def _random_states() -> dict[str, Tensor]:
+    """Return where torch's random numbers are, on each kind of device that is here."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def _set_random_states(states: dict[str, Tensor]) -> None:
+    """Go on with the random numbers where `_random_states` was called."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+    if "mps" in states and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])
+
+
+def _metrics(state: Progress, model: nn.Module, notes: dict | None) -> dict:
+    """Return the plain numbers of a run."""
+    return (notes or {}) | {
+        "valid_accuracy": state.best_accuracy,
+        "best_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "seconds": sum(row["seconds"] for row in state.history),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "device": str(next(model.parameters()).device),
+        "peak_memory_mb": peak_memory() / 1e6,
+    }
+
+
+def peak_memory() -> int:
+    """Return the most memory in use so far, in bytes: on the GPU if there is one, else in RAM."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # Linux counts in KiB
+
+
+def save_model(model: nn.Module, file: Path) -> None:
+    """Write the weights, and what `load_model` needs to build the network again.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A network; one of helpers.models also leaves its settings.
+    file : Path
+        Ends in .safetensors.
+    """
+    # cloned, because safetensors refuses weights that share memory
+    tensors = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    network = {"architecture": type(model).__name__, "settings": getattr(model, "settings", {})}
+    metadata = {"network": json.dumps(network)}  # one entry: safetensors does not keep an order
+    with whole_file(file) as partial:
+        # made in memory first, so that a full disk is an OSError like any other
+        partial.write_bytes(safetensors_bytes(tensors, metadata=metadata))
+
+
+def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
+    """Read a network back from its checkpoint.
+
+    Parameters
+    ----------
+    file : Path
+        Written by `save_model`.
+    model : nn.Module, optional
+        A network of the same shape to fill; without it, the one named in the file is built.
+
+    Returns
+    -------
+    nn.Module
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, or belongs to another network.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {file}. Run the training notebook first.")
+    try:
+        with safe_open(file, framework="pt") as checkpoint:
+            network = json.loads((checkpoint.metadata() or {}).get("network", "{}"))
+            tensors = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{file} is damaged or cut off ({error}). Delete it and train again."
+        ) from error
+    if model is None:
+        architecture = network.get("architecture", "an unknown network")
+        if architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"{file} holds {architecture}, which helpers.models does not know "
+                f"({', '.join(ARCHITECTURES)}). Pass a network of that kind as model=."
+            )
+        try:
+            model = ARCHITECTURES[architecture](**network["settings"])
+        except (TypeError, KeyError) as error:
+            raise ValueError(
+                f"{file} does not say how its {architecture} was built. Pass a network as model=."
+            ) from error
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{file} belongs to another network than {type(model).__name__} as it was built here: "
+            f"{str(error).splitlines()[-1].strip()}"
+        ) from error
+    return model.eval()
