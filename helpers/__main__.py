@@ -1,4 +1,4 @@
-"""The command line: python -m helpers doctor | run | execute | samples | lab | test | clean."""
+"""The command line: python -m helpers COMMAND; each command imports only what it needs."""
 
 import argparse
 import sys
@@ -26,15 +26,30 @@ def main(arguments: list[str] | None = None) -> int:
     execute = commands.add_parser("execute", help="authors: store new outputs in notebooks/")
     execute.add_argument("--only", metavar="NN", help="one step, for example 03")
     commands.add_parser("samples", help="draw the sample data sets now, not at their first use")
+    data = commands.add_parser("data", help="get a real data set or weights; alone: what is here")
+    data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10 or vgg16")
+    data.add_argument("--from", dest="source", metavar="DIR", help="a folder or USB stick")
+    mirror = commands.add_parser(
+        "mirror", help="instructors: serve a folder's archives to the room"
+    )
+    mirror.add_argument("folder", metavar="DIR", help="with the archives and SHA256SUMS")
+    mirror.add_argument("--bind", default="", metavar="ADDRESS", help="instead of all networks")
+    mirror.add_argument("--port", type=int, default=8080, metavar="N")
+    mirror.add_argument("--write-sums", action="store_true", help="write SHA256SUMS first")
     commands.add_parser("lab", help="open JupyterLab on your own copy of the notebooks")
     commands.add_parser("test", help="run every check that CI runs")
     commands.add_parser("clean", help="remove build/, runs/, samples and caches")
     options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a Windows pipe may not know every letter of a path
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _call(options)
     except (OSError, ValueError, KeyError) as error:
-        print(error.args[0] if isinstance(error, KeyError) else error, file=sys.stderr)
+        print(_sentence(error), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
 
 
 def _call(options: argparse.Namespace) -> int:
@@ -53,6 +68,15 @@ def _call(options: argparse.Namespace) -> int:
         for facts in DATA_SETS.values():
             print(f"{facts.title}: {sample_folder(facts)}")
         return 0
+    if options.command == "data":
+        return _data(options)
+    if options.command == "mirror":
+        from helpers import mirror
+
+        if options.write_sums:
+            print(f"Written: {mirror.write_sums(options.folder)}")
+        mirror.serve(options.folder, options.bind, options.port)
+        return 0
     from helpers import workbook
 
     if options.command == "run":
@@ -64,6 +88,33 @@ def _call(options: argparse.Namespace) -> int:
         workbook.clean()
         return 0
     return {"lab": workbook.lab, "test": workbook.test}[options.command]()
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says, without the decoration that str() adds for some kinds."""
+    if isinstance(error, KeyError):
+        return str(error.args[0])
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        return error.strerror
+    return str(error)
+
+
+def _data(options: argparse.Namespace) -> int:
+    """Fetch what is named, or all that a folder offers; show the table where nothing is named."""
+    if options.name is None and options.source is None:
+        from helpers.inventory import table
+
+        print(table())
+        return 0
+    from helpers.fetch import fetch, offered
+
+    names = [options.name] if options.name else offered(options.source)
+    if not names:
+        print(f"{options.source} holds no file that this workshop knows.", file=sys.stderr)
+        return 1
+    for name in names:
+        fetch(name, options.source)
+    return 0
 
 
 if __name__ == "__main__":

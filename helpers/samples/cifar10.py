@@ -1,0 +1,140 @@
+"""Draw a stand-in for CIFAR-10 in its genuine layout, with fewer pictures.
+
+Each class has its usual surroundings and shares them with others: sky and water with ships,
+aeroplanes and birds, roads with cars and trucks, grass and woods with the animals.
+"""
+
+import pickle
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from helpers.samples.drawing import (
+    Array,
+    Canvas,
+    draw_all,
+    photograph,
+    write_tar_gz,
+)
+from helpers.samples.scenes import SCENES, SUBJECTS
+
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+COUNTS = {"train": 500, "test": 500}  # pictures in each batch
+BATCHES = {f"data_batch_{n}": f"training batch {n} of 5" for n in range(1, 6)}
+BATCHES["test_batch"] = "testing batch 1 of 1"
+SIZE, CANVAS_SIZE = 32, 80  # pixels along each side, as stored and as drawn
+
+
+def labels(split: str, part: int, seed: int = 0) -> Array:
+    """Return the class of each picture of a batch, all classes equally often.
+
+    Parameters
+    ----------
+    split : {"train", "test"}
+        Part of the data set.
+    part : int
+        Number of the batch, counted from 0.
+    seed : int
+        Seed of the whole data set.
+
+    Returns
+    -------
+    numpy.ndarray
+        Classes 0 to 9, shape (N,), int64.
+    """
+    rng = np.random.default_rng([seed, part, list(COUNTS).index(split)])
+    return rng.permutation(np.arange(COUNTS[split]) % len(CLASSES))
+
+
+def draw(label: int, rng: np.random.Generator) -> Array:
+    """Draw one picture.
+
+    Parameters
+    ----------
+    label : int
+        Class, 0 to 9.
+    rng : numpy.random.Generator
+        Source of everything random in the picture.
+
+    Returns
+    -------
+    numpy.ndarray
+        Red, green, blue, shape (32, 32, 3), uint8.
+    """
+    canvas = Canvas.blank(CANVAS_SIZE, CANVAS_SIZE, rng)
+    scenes, weights = zip(*SCENES[label], strict=True)
+    scenes[rng.choice(len(scenes), p=np.array(weights) / sum(weights))](canvas)
+    x, y = rng.normal(0, 0.16, 2)
+    size, turn = np.exp(rng.normal(-0.1, 0.25)), rng.normal(0, 8)
+    SUBJECTS[label](canvas.place(x, y, size, turn, flip=rng.random() < 0.5))
+    small = cv2.resize(canvas.pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return photograph(Canvas(small, rng, canvas.frame), sharpness=0.35)
+
+
+def write(folder: Path, seed: int = 0) -> None:
+    """Put the archive of the data set into an existing empty folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Receives ``cifar-10-python.tar.gz``.
+    seed : int
+        Seed of the whole data set; the same seed gives the same bytes.
+    """
+    classes = {
+        name: labels("test" if name == "test_batch" else "train", part, seed)
+        for part, name in enumerate(BATCHES)
+    }
+    jobs = [
+        (label, np.random.default_rng([seed, part, label, index]))
+        for part, batch in enumerate(classes.values())
+        for index, label in enumerate(batch)
+    ]
+    pictures = iter(draw_all(lambda job: draw(*job), jobs))
+    folder_name = "cifar-10-batches-py"
+    files = {f"{folder_name}/batches.meta": _old_pickle(_meta())}
+    for name, batch in classes.items():
+        rows = np.stack([next(pictures).transpose(2, 0, 1).ravel() for _ in batch])  # (N, 3072)
+        files[f"{folder_name}/{name}"] = _old_pickle(
+            {
+                b"batch_label": BATCHES[name].encode(),
+                b"labels": batch.tolist(),
+                b"data": rows,
+                b"filenames": [
+                    f"{CLASSES[label]}_s_{index:06d}.png".encode()
+                    for index, label in enumerate(batch)
+                ],
+            }
+        )
+    write_tar_gz(folder / "cifar-10-python.tar.gz", files, level=1)
+
+
+def _meta() -> dict:
+    return {
+        b"num_cases_per_batch": COUNTS["train"],
+        b"label_names": [name.encode() for name in CLASSES],
+        b"num_vis": 3 * SIZE**2,
+    }
+
+
+class _OldPickler(pickle._Pickler):
+    """Writes bytes as the strings of Python 2, which the official files were pickled with.
+
+    So they read like those: bytes with encoding="bytes", text with encoding="latin1".
+    """
+
+    def _save_string(self, text: bytes) -> None:
+        self.write(pickle.BINSTRING + struct.pack("<i", len(text)) + text)
+
+    dispatch = pickle._Pickler.dispatch | {bytes: _save_string}
+
+
+def _old_pickle(content: dict) -> bytes:
+    file = BytesIO()
+    _OldPickler(file, protocol=2).dump(content)
+    return file.getvalue()

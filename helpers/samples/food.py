@@ -1,0 +1,77 @@
+"""Draw a stand-in for the pizza, steak and sushi pictures in their genuine layout.
+
+All three are served on the same tables and plates, next to the same vegetables, and in the same
+light. What tells them apart is the dish itself: its outline, its parts and its pattern.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from helpers.samples.dishes import DISHES, lay
+from helpers.samples.drawing import (
+    Array,
+    Canvas,
+    choose,
+    draw_all,
+    jpeg,
+    photograph,
+    write_zip,
+)
+
+CLASSES = ("pizza", "steak", "sushi")
+COUNTS = {"train": (78, 75, 72), "test": (25, 19, 31)}  # as in the real data set
+
+
+def draw(label: int, rng: np.random.Generator) -> Array:
+    """Draw one photograph.
+
+    Parameters
+    ----------
+    label : int
+        0 for pizza, 1 for steak, 2 for sushi.
+    rng : numpy.random.Generator
+        Source of everything random in the picture.
+
+    Returns
+    -------
+    numpy.ndarray
+        Red, green, blue, shape (H, W, 3), uint8; the shorter side measures 140 to 260 pixels.
+    """
+    short = int(rng.integers(140, 261))
+    long = int(short * choose(rng, (1, 1, 1.2, 1.33, 1.33, 1.5)))
+    height, width = (short, long) if rng.random() < 0.75 else (long, short)
+    canvas = Canvas.blank(height, width, rng)
+    table = canvas.tilt(rng.uniform(0.6, 1), rng.uniform(0, 0.25))
+    lay(table)
+    closeness = np.exp(rng.normal(0.14, 0.25))
+    x, y = rng.normal(0, 0.2, 2)
+    DISHES[label](table.place(x, y, closeness, rng.uniform(-180, 180)))
+    return photograph(canvas)
+
+
+def write(folder: Path, seed: int = 0) -> None:
+    """Put the archive of the data set into an existing empty folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Receives ``pizza_steak_sushi.zip``.
+    seed : int
+        Seed of the whole data set; the same seed gives the same bytes.
+    """
+    jobs = _jobs(seed)
+    pictures = draw_all(lambda job: jpeg(draw(*job)), list(jobs.values()))
+    write_zip(folder / "pizza_steak_sushi.zip", dict(zip(jobs, pictures, strict=True)))
+
+
+def _jobs(seed: int) -> dict[str, tuple[int, np.random.Generator]]:
+    """Return what to draw for each name in the archive."""
+    jobs = {}
+    for part, (split, counts) in enumerate(COUNTS.items()):
+        for label, (name, count) in enumerate(zip(CLASSES, counts, strict=True)):
+            for index in range(count):
+                rng = np.random.default_rng([seed, part, label, index])
+                number = 100_003 + 37_619 * index + 7 * label + part  # they are no row of numbers
+                jobs[f"{split}/{name}/{number}.jpg"] = (label, rng)
+    return jobs
