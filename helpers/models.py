@@ -80,8 +80,9 @@ class LeNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the logits, (N, classes), of pictures (N, channels, size, size)."""
-        x = self.pool(self.conv1(pictures).relu())  # for 128: (N, 6, 62, 62)
-        x = self.pool(self.conv2(x).relu())  # (N, 16, 29, 29)
+        # ReLU after pooling gives the same numbers as before it, and has a quarter of them to do
+        x = self.pool(self.conv1(pictures)).relu()  # for 128: (N, 6, 62, 62)
+        x = self.pool(self.conv2(x)).relu()  # (N, 16, 29, 29)
         x = self.linear1(x.flatten(1)).relu()  # (N, 120)
         x = self.linear2(x).relu()  # (N, 84)
         return self.linear3(x)

@@ -12,7 +12,7 @@ from helpers.loaders import Batches, aoi_augment, stratified_split
 from helpers.models import LeNet
 from helpers.training import best_device, fit
 
-AOI_EPOCHS = 18
+AOI_EPOCHS = 15
 AOI_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
 AOI_SEED = 1
 

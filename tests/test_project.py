@@ -93,7 +93,9 @@ def make(*words):
 
 @needs_make
 def test_make_alone_lists_the_targets():
-    listed = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory"], cwd=REPOSITORY, capture_output=True, text=True
+    ).stdout
     assert re.findall(r"^\w+", listed, flags=re.M) == [
         *("help", "setup", "run"),
         *("test", "lab", "clean"),
