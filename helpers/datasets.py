@@ -175,11 +175,6 @@ class CsvImages(Dataset):
     ------
     FileNotFoundError, ValueError
         See `read_table`; reading an item raises what `read_picture` raises.
-
-    Examples
-    --------
-    >>> data = CsvImages("train.csv", "train_images", ("good", "bad"))  # doctest: +SKIP
-    >>> picture, label = data[0]                                        # doctest: +SKIP
     """
 
     def __init__(
