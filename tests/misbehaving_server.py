@@ -78,8 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send(self, piece):
         path = self.requests_path()
-        self.wfile.write(piece)
+        # counted first: when the client has the last byte, a test may look at once
         self.server.sent[path] = self.server.sent.get(path, 0) + len(piece)
+        self.wfile.write(piece)
 
     def requests_path(self):
         return self.path.rsplit("/", 1)[-1]
