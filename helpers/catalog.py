@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+COMPACT = REPOSITORY / "data" / "weights" / "compact_vgg.safetensors"  # see helpers.pretrain
 MB = 1_000_000
 
 

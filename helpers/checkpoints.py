@@ -74,9 +74,7 @@ class Keeper:
             writer = csv.DictWriter(file, fieldnames=list(state.history[-1]))
             writer.writeheader()
             writer.writerows(state.history)
-        metrics = json.dumps(_metrics(state, self.model, self.notes), indent=2)
-        with whole_file(self.run / "metrics.json") as partial:
-            partial.write_text(f"{metrics}\n", encoding="utf-8")
+        write_metrics(self.run, _metrics(state, self.model, self.notes))
 
     def _made_with(self) -> str:
         """Return in words what must be the same for a run to be resumed."""
@@ -156,6 +154,27 @@ def _metrics(state: Progress, model: nn.Module, notes: dict | None) -> dict:
         "device": str(next(model.parameters()).device),
         "peak_memory_mb": peak_memory() / 1e6,
     }
+
+
+def write_metrics(run: Path, numbers: dict) -> Path:
+    """Write the plain numbers of a run to metrics.json in its folder, and return that file.
+
+    Parameters
+    ----------
+    run : Path
+        The folder; made if need be.
+    numbers : dict
+        Such as valid_accuracy and seconds.
+
+    Returns
+    -------
+    Path
+        metrics.json.
+    """
+    file = Path(run) / "metrics.json"
+    with whole_file(file) as partial:
+        partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    return file
 
 
 def peak_memory() -> int:

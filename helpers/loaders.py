@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.cache import Pictures
@@ -141,7 +141,8 @@ class Batches:
     Parameters
     ----------
     pictures : Pictures
-        (N, channels, height, width) uint8 and labels.
+        (N, channels, height, width) uint8 and labels; or features, (N, ...) floats, which are
+        handed on as they are, in float32.
     mean, std : float or sequence of float
         For the input normalisation, on the scale 0..1; one number, or one a channel.
     batch_size : int
@@ -157,8 +158,8 @@ class Batches:
     def __init__(
         self,
         pictures: Pictures,
-        mean: float | Sequence[float],
-        std: float | Sequence[float],
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
         batch_size: int = 32,
         shuffle: bool = False,
         seed: int = 0,
@@ -180,13 +181,18 @@ class Batches:
         generator = self.sampler.generator()
         for chosen in rows.split(self.batch_size):
             part = self.dataset[chosen]
+            if part.images.dtype != torch.uint8:
+                yield part.images.float(), part.labels
+                continue
             batch = part.images.float().div_(255)  # (B, channels, height, width), 0..1
             if self.augment is not None:
                 batch = self.augment(batch, generator)
             yield batch.sub_(self.mean).div_(self.std), part.labels
 
 
-def random_flips(batch: Tensor, generator: torch.Generator) -> Tensor:
+def random_flips(
+    batch: Tensor, generator: torch.Generator, dimensions: Sequence[int] = (-1, -2)
+) -> Tensor:
     """Mirror each picture left-right with a chance of one half, and top-bottom likewise.
 
     Parameters
@@ -195,16 +201,42 @@ def random_flips(batch: Tensor, generator: torch.Generator) -> Tensor:
         (B, channels, height, width).
     generator : torch.Generator
         Where the random numbers come from.
+    dimensions : sequence of int
+        -1 for left-right, -2 for top-bottom.
 
     Returns
     -------
     Tensor
         A new batch of the same shape.
     """
-    for dimension in (-1, -2):
+    for dimension in dimensions:
         mirrored = torch.rand(len(batch), 1, 1, 1, generator=generator) < 0.5
         batch = torch.where(mirrored, batch.flip(dimension), batch)
     return batch
+
+
+def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
+    """Move each picture by whole pixels, at most so many; what is left bare shows a reflection.
+
+    Parameters
+    ----------
+    batch : Tensor
+        (B, channels, height, width).
+    generator : torch.Generator
+        Where the random numbers come from.
+    most : int
+        Pixels, up, down, left or right.
+
+    Returns
+    -------
+    Tensor
+        A new batch of the same shape.
+    """
+    padded = nn.functional.pad(batch, [most] * 4, mode="reflect")
+    # every place that a picture could be cut out at, as a view: (B, channels, rows, columns, H, W)
+    cuts = padded.unfold(2, batch.shape[2], 1).unfold(3, batch.shape[3], 1)
+    top, left = torch.randint(2 * most + 1, (2, len(batch)), generator=generator)
+    return cuts[torch.arange(len(batch)), :, top, left]
 
 
 def random_light(
@@ -240,3 +272,8 @@ def aoi_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
     Quarter turns are left out: they would make a horizontal defect a vertical one.
     """
     return random_light(random_flips(batch, generator), generator)
+
+
+def photo_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Change small photographs as another moment would: mirrored, moved; see `random_flips`."""
+    return random_shifts(random_flips(batch, generator, dimensions=[-1]), generator)

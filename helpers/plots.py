@@ -100,6 +100,36 @@ def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
     axis.spines[:].set(visible=True, color="0.7")  # a white picture would melt into the page
 
 
+def show_heat(
+    pictures: Sequence[torch.Tensor], maps: Sequence[torch.Tensor], titles: Sequence[str]
+) -> None:
+    """Show each picture, and below it the same picture with a map laid over it.
+
+    Parameters
+    ----------
+    pictures : sequence of Tensor
+        Each (3, height, width), 0..1.
+    maps : sequence of Tensor
+        Each (h, w), at least 0; stretched over the picture. Bright is high.
+    titles : sequence of str
+        One a picture.
+    """
+    _, axes = plt.subplots(2, len(pictures), figsize=(12, 4.6), squeeze=False, layout="constrained")
+    for (above, below), picture, heat, title in zip(axes.T, pictures, maps, titles, strict=True):
+        _draw(above, picture)
+        above.set_title(title, fontsize=12, loc="center")
+        _draw(below, picture.mean(dim=0, keepdim=True))
+        height, width = picture.shape[1:]
+        below.imshow(
+            heat.cpu(),
+            cmap="inferno",
+            alpha=0.6,
+            extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+            interpolation="bilinear",
+        )
+    plt.show()
+
+
 def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> None:
     """Show how many pictures each class has.
 

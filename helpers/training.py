@@ -36,9 +36,19 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
-def mixed_precision(device: torch.device) -> torch.dtype | None:
-    """Return bfloat16 where the device computes with it natively, else None for float32."""
+def mixed_precision(device: torch.device, on_cpu: bool = False) -> torch.dtype | None:
+    """Return bfloat16 where the device computes with it natively, else None for float32.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network is.
+    on_cpu : bool
+        True to ask CPUs as well. It pays for networks with many channels, not for a LeNet.
+    """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    if device.type == "cpu" and on_cpu and torch.cpu.get_capabilities().get("avx512_bf16"):
         return torch.bfloat16
     return None
 
@@ -50,6 +60,7 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     bar: tqdm | None = None,
+    precision: torch.dtype | None = None,
 ) -> Scores:
     """Show the network every training picture once and improve it after each batch.
 
@@ -67,6 +78,8 @@ def train_epoch(
         Stepped after every batch.
     bar : tqdm, optional
         Moved on by one a batch.
+    precision : torch.dtype, optional
+        See `mixed_precision`, which decides if none is given.
 
     Returns
     -------
@@ -74,7 +87,7 @@ def train_epoch(
         Of the epoch, measured while the network was changing.
     """
     device = next(model.parameters()).device
-    precision = mixed_precision(device)
+    precision = precision or mixed_precision(device)
     model.train()
     total_loss, correct, count = 0.0, 0, 0
     for pictures, labels in loader:
@@ -96,7 +109,9 @@ def train_epoch(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, loader: Loader, loss_fn: nn.Module) -> Scores:
+def evaluate(
+    model: nn.Module, loader: Loader, loss_fn: nn.Module, precision: torch.dtype | None = None
+) -> Scores:
     """Measure the network without changing it.
 
     Parameters
@@ -107,6 +122,8 @@ def evaluate(model: nn.Module, loader: Loader, loss_fn: nn.Module) -> Scores:
         Batches of pictures (B, C, H, W) and labels (B,).
     loss_fn : nn.Module
         Loss of logits (B, classes) and labels, averaged over the batch.
+    precision : torch.dtype, optional
+        See `mixed_precision`, which decides if none is given.
 
     Returns
     -------
@@ -114,7 +131,7 @@ def evaluate(model: nn.Module, loader: Loader, loss_fn: nn.Module) -> Scores:
         Averages over all pictures (with class weights, of the batches' weighted averages).
     """
     device = next(model.parameters()).device
-    precision = mixed_precision(device)
+    precision = precision or mixed_precision(device)
     model.eval()
     total_loss, correct, count = 0.0, 0, 0
     for pictures, labels in loader:
@@ -147,6 +164,7 @@ def fit(
     resume: bool = False,
     notes: dict | None = None,
     desc: str = "Epoch",
+    precision: torch.dtype | None = None,
 ) -> "pd.DataFrame":
     """Train for some epochs; keep the network that was best on the validation part.
 
@@ -176,6 +194,8 @@ def fit(
         Plain values to add to metrics.json, such as the data's source.
     desc : str
         Stands at the front of the progress bar.
+    precision : torch.dtype, optional
+        See `mixed_precision`, which decides if none is given.
 
     Returns
     -------
@@ -208,7 +228,8 @@ def fit(
         try:
             for epoch in range(state.epoch + 1, epochs + 1):
                 bar.set_description(f"{desc} {epoch}/{epochs}")
-                row = _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch)
+                parts = (model, train, valid, optimizer, loss_fn, scheduler)
+                row = _one_epoch(*parts, bar, epoch, precision)
                 keeper.keep(state, row)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(f"Stopped after {state.epoch} of {epochs} epochs.")
@@ -218,14 +239,14 @@ def fit(
     return pd.DataFrame(state.history)
 
 
-def _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch) -> dict:
+def _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch, precision) -> dict:
     """Train and evaluate once; return the row of the history."""
     shuffle = getattr(train, "sampler", None)
     if hasattr(shuffle, "set_epoch"):
         shuffle.set_epoch(epoch)
     start = time.perf_counter()
-    trained = train_epoch(model, train, loss_fn, optimizer, scheduler, bar)
-    tested = evaluate(model, valid, loss_fn)
+    trained = train_epoch(model, train, loss_fn, optimizer, scheduler, bar, precision)
+    tested = evaluate(model, valid, loss_fn, precision)
     if not math.isfinite(trained.loss + tested.loss):
         raise FloatingPointError(
             f"The loss of epoch {epoch} is no longer a number to learn from. "

@@ -217,7 +217,11 @@ def _fresh_home(name: str) -> dict[str, str]:
     """Return the environment of a machine on which nothing has been drawn or trained yet."""
     place = REPOSITORY / "build" / name
     shutil.rmtree(place, ignore_errors=True)
-    return {"WORKSHOP_HOME": str(place), "WORKSHOP_DATA": "sample"}
+    return {
+        "WORKSHOP_HOME": str(place),
+        "WORKSHOP_DATA": "sample",
+        "WORKSHOP_BACKBONE": "compact_vgg",
+    }
 
 
 def clean() -> None:

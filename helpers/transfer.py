@@ -1,0 +1,199 @@
+"""Pretrained networks without their last layer, and their features, computed once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from helpers.catalog import CIFAR10, COMPACT, WEIGHTS
+from helpers.checkpoints import load_model
+from helpers.fetch import fetch
+from helpers.training import best_device
+from helpers.weights import find_weights, read_weights
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+EXPECT = {  # name: what to expect of it; the best comes first
+    "vgg16": "the course's network: large, slow without a GPU",
+    "resnet18": "as good as VGG16 for a twelfth of the weights",
+    "squeezenet1_1": "quick, made for small computers",
+    "squeezenet1_1_features": "quick, made for small computers",
+    "compact_vgg": "very quick; it learned from small pictures, so ImageNet weights do better",
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network, taken apart where transfer learning cuts it.
+
+    Attributes
+    ----------
+    name, title : str
+        As `load_backbone` takes it; for people.
+    convolutions : nn.Module
+        Pictures (N, 3, size, size) to maps (N, channels, height, width).
+    rest : nn.Module
+        Maps to features (N, outputs): everything that is left but the last layer.
+    outputs : int
+        How many features a picture has.
+    size : int
+        Side of the pictures in pixels.
+    transform : v2.Transform
+        From a PIL picture to what the network expects, (3, size, size).
+    network : nn.Module or None
+        Uncut, to logits of `classes`; None where the weights hold the convolutions only.
+    classes : tuple of str
+        What the uncut network tells apart.
+    """
+
+    name: str
+    title: str
+    convolutions: nn.Module
+    rest: nn.Module
+    outputs: int
+    size: int
+    transform: v2.Transform
+    network: nn.Module | None
+    classes: tuple[str, ...]
+
+    @property
+    def body(self) -> nn.Sequential:
+        """Pictures to features: the convolutions and the rest."""
+        return nn.Sequential(self.convolutions, self.rest)
+
+
+def load_backbone(name: str | None = None, weights: str | Path | None = None) -> Backbone:
+    """Load a pretrained network and print which one it is.
+
+    ImageNet weights are looked for in data/weights and in torch's own cache; a network that is
+    named here but has no weights yet is fetched, see `helpers.fetch.fetch`.
+
+    Parameters
+    ----------
+    name : str, optional
+        "vgg16", "resnet18", "squeezenet1_1", "squeezenet1_1_features", or "compact_vgg", which
+        ships with the workshop. Without it: the one that WORKSHOP_BACKBONE names, else the best
+        one whose weights are on this machine.
+    weights : str or Path, optional
+        A .pth or .safetensors file to take instead; whole, or with the convolutions only.
+
+    Returns
+    -------
+    Backbone
+        In evaluation mode on the best device.
+
+    Raises
+    ------
+    KeyError
+        If there is no such network.
+    FileNotFoundError, ValueError
+        If the weights are missing, damaged, or those of another network.
+    OSError
+        If they cannot be fetched.
+    """
+    name = name or os.environ.get("WORKSHOP_BACKBONE") or _best()
+    if name not in EXPECT:
+        raise KeyError(f"No backbone is called {name!r}. There are: {', '.join(EXPECT)}.")
+    if name == "compact_vgg":
+        backbone = _compact(Path(weights) if weights else COMPACT)
+    else:
+        file = Path(weights) if weights else find_weights(name) or fetch(name)
+        backbone = _torchvision(name, file)
+    for part in (backbone.convolutions, backbone.rest, backbone.network):
+        if part is not None:
+            part.eval().to(best_device())
+    numbers = sum(p.numel() for p in backbone.body.parameters()) / 1e6
+    print(
+        f"{backbone.title}: {numbers:.1f} million weights, {backbone.size}x{backbone.size} pixels"
+    )
+    print(f"({EXPECT[name]})")
+    return backbone
+
+
+def _best() -> str:
+    """Return the first of `EXPECT` whose weights are here."""
+    return next(name for name in EXPECT if name not in WEIGHTS or find_weights(name))
+
+
+def _compact(file: Path) -> Backbone:
+    network = load_model(file)
+    return Backbone(
+        name="compact_vgg",
+        title="The compact VGG of this workshop, trained on CIFAR-10",
+        convolutions=network.features,
+        rest=_average(),
+        outputs=network.head.in_features,
+        size=64,
+        transform=_transform(64, 64, CIFAR10.mean, CIFAR10.std),
+        network=network,
+        classes=CIFAR10.classes,
+    )
+
+
+def _torchvision(name: str, file: Path) -> Backbone:
+    """Build one of torchvision's networks and fill it with the weights of a file."""
+    architecture = name.removesuffix("_features")
+    network = torchvision.models.get_model(architecture)
+    tensors = read_weights(file)
+    missing, unexpected = network.load_state_dict(_fitting(tensors, network, file), strict=False)
+    last = ("classifier.", "fc.")  # how torchvision calls what follows the convolutions
+    is_whole = not missing
+    if unexpected or not all(key.startswith(last) for key in missing):
+        raise ValueError(
+            f"{file} belongs to another network than {architecture}: {len(missing)} of its tensors "
+            f"are missing, {len(unexpected)} are unknown. Get the file again, or name its network."
+        )
+    facts = torchvision.models.get_model_weights(architecture).DEFAULT.meta
+    rest, outputs = _average(), 512
+    if architecture == "resnet18":
+        convolutions = nn.Sequential(*list(network.children())[:-2])
+    else:
+        convolutions = network.features
+    if architecture == "vgg16" and is_whole:
+        rest = nn.Sequential(network.avgpool, nn.Flatten(), *network.classifier[:-1])
+        outputs = network.classifier[-1].in_features
+    return Backbone(
+        name=name,
+        title=f"{WEIGHTS[name].title} ({file.name})",
+        convolutions=convolutions,
+        rest=rest,
+        outputs=outputs,
+        size=224,
+        transform=_transform(256, 224, IMAGENET_MEAN, IMAGENET_STD),
+        network=network if is_whole else None,
+        classes=tuple(facts["categories"]) if is_whole else (),
+    )
+
+
+def _fitting(tensors: dict[str, Tensor], network: nn.Module, file: Path) -> dict[str, Tensor]:
+    """Return the tensors, if each has the shape that the network expects."""
+    for name, expected in network.state_dict().items():
+        if name in tensors and tensors[name].shape != expected.shape:
+            raise ValueError(
+                f"{file} belongs to another network: its {name} is {tuple(tensors[name].shape)}, "
+                f"expected {tuple(expected.shape)}."
+            )
+    return tensors
+
+
+def _average() -> nn.Sequential:
+    """Return layers that average each map to one number."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _transform(
+    resize: int, crop: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> v2.Transform:
+    """Return the transform: shorter side to `resize`, the middle cut out, 0..1, normalised."""
+    return v2.Compose(
+        [
+            v2.Resize(resize),
+            v2.CenterCrop(crop),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(mean, std),
+        ]
+    )

@@ -1,0 +1,93 @@
+"""Find a file of trained weights on this machine, check it, read it."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from helpers.catalog import WEIGHTS, weights_folder
+
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.pth$")
+CHUNK = 1 << 20  # bytes
+
+
+def find_weights(name: str) -> Path | None:
+    """Return a weight file that is on this machine: in data/weights, or in torch's own cache.
+
+    Parameters
+    ----------
+    name : str
+        In the catalog, for example "vgg16".
+
+    Returns
+    -------
+    Path or None
+        Not yet checked: `read_weights` does that.
+    """
+    file = WEIGHTS[name].archive.file
+    folders = (weights_folder(), Path(torch.hub.get_dir()) / "checkpoints")
+    return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Read a .pth or .safetensors file; nothing in it is run.
+
+    Parameters
+    ----------
+    file : Path
+        Where its name ends in -xxxxxxxx.pth, these are the first digits of its SHA-256, and are
+        checked [1]_.
+
+    Returns
+    -------
+    dict
+        Tensors by name, on the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, not what its name says, or holds something other than weights.
+
+    References
+    ----------
+    .. [1] https://docs.pytorch.org/docs/stable/hub.html, load_state_dict_from_url, check_hash
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no weight file {file}.")
+    wanted = HASH_IN_NAME.search(file.name)
+    if wanted and not _sha256(file).startswith(wanted[1]):
+        raise ValueError(
+            f"{file} is damaged or something else: its SHA-256 does not begin with {wanted[1]}. "
+            "Delete it and get it again."
+        )
+    try:
+        if file.suffix == ".safetensors":
+            weights = load_file(file)
+        else:
+            weights = torch.load(file, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged or cut off ({error}). Get it again.") from error
+    except Exception as error:  # a damaged file makes torch raise nearly anything
+        raise ValueError(
+            f"{file} cannot be read as weights: it is damaged, cut off, or holds more than weights "
+            "(a whole pickled model, say). Expected a .safetensors file, or a .pth file with a "
+            "state_dict."
+        ) from error
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"{file} holds something other than weights. Expected a state_dict.")
+    return weights
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
