@@ -62,7 +62,7 @@ class Backbone:
     @property
     def body(self) -> nn.Sequential:
         """Pictures to features: the convolutions and the rest."""
-        return nn.Sequential(self.convolutions, self.rest)
+        return nn.Sequential(self.convolutions, self.rest).eval()
 
 
 def load_backbone(name: str | None = None, weights: str | Path | None = None) -> Backbone:
