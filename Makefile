@@ -16,8 +16,8 @@ help:  ## list the targets
 
 setup: $(READY)  ## make .venv and install what requirements.txt lists
 
-run: $(READY)  ## execute every notebook in order into build/
-	@$(BIN)/python -m helpers run
+run: $(READY)  ## execute every notebook in order into build/ (ONLY=07: one; DATA=real)
+	@$(BIN)/python -m helpers run $(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
 
 test: $(READY)  ## every check that CI runs
 	@$(BIN)/python -m helpers test

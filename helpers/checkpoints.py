@@ -242,7 +242,7 @@ def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
         with safe_open(file, framework="pt") as checkpoint:
             network = json.loads((checkpoint.metadata() or {}).get("network", "{}"))
             tensors = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{file} is damaged or cut off ({error}). Delete it and train again."
         ) from error
@@ -255,7 +255,7 @@ def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
             )
         try:
             model = ARCHITECTURES[architecture](**network["settings"])
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ValueError(
                 f"{file} does not say how its {architecture} was built. Pass a network as model=."
             ) from error

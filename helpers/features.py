@@ -5,18 +5,19 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torchvision.datasets import DatasetFolder
 from tqdm.auto import tqdm
 
 from helpers.cache import Pictures
-from helpers.files import NOT_WRITABLE, CannotWrite, explained
+from helpers.files import DISK_FULL, NOT_WRITABLE, CannotWrite, explained
 from helpers.loaders import cpu_cores
 from helpers.training import mixed_precision
 
@@ -35,7 +36,7 @@ class FeatureCache:
     Parameters
     ----------
     dataset : DatasetFolder
-        torchvision's ImageFolder, for example, with a transform.
+        torchvision's ImageFolder, for example, with a transform that is not random.
     network : nn.Module
         Put into evaluation mode; computes where its weights are. Pictures (B, channels, height,
         width) to anything (B, ...).
@@ -47,7 +48,7 @@ class FeatureCache:
     Attributes
     ----------
     file : Path
-        The memory-mapped file.
+        The memory-mapped file, after `load`.
     computed : int
         How many pictures the last `load` had to compute.
     precision : torch.dtype
@@ -62,9 +63,10 @@ class FeatureCache:
         dtype: torch.dtype = torch.float16,
     ) -> None:
         self.dataset = dataset
-        self.network = network.eval()
+        self.network = network
+        self.folder = Path(folder)
         self.dtype = dtype
-        self.file = Path(folder) / f"features-{self._fingerprint()}.bin"
+        self.file = self.folder
         self.computed = 0
         self.precision = torch.float32
 
@@ -79,21 +81,23 @@ class FeatureCache:
         Raises
         ------
         ValueError
-            If a picture cannot be read, or a feature is too large for float16.
+            If there is no picture, one cannot be read, or a feature is too large for float16.
         KeyboardInterrupt
             When it is stopped; the next call goes on from there.
         """
+        if not self.dataset.samples:
+            raise ValueError("The data set has no picture, so there is nothing to compute.")
         self.computed = 0
-        labels = torch.tensor([label for _, label in self.dataset.samples])
+        self.network.eval().to(memory_format=torch.channels_last)
+        fingerprint = self._fingerprint()
         try:
-            shape = self._fill()
-            # mode "c": a write would stay in memory and never reach the file
-            values = np.memmap(self.file, self._numpy, mode="c", shape=(len(labels), *shape))
+            values = self._filled(fingerprint)
         except CannotWrite as error:
-            print(f"{error} The features are kept in memory instead.")
-            self.computed = 0
-            blocks = [values for _, values in self._compute(range(self._blocks))]
-            values = np.concatenate(blocks)
+            values = self._complete()
+            if values is None:
+                print(f"{error} The features are kept in memory instead.")
+                values = self._in_memory()
+        labels = torch.tensor([label for _, label in self.dataset.samples])
         return Pictures(torch.from_numpy(values), labels)
 
     @property
@@ -112,71 +116,144 @@ class FeatureCache:
     def _journal(self) -> Path:
         return self.file.with_suffix(".journal")
 
-    def _fill(self) -> tuple[int, ...]:
-        """Compute what the file lacks; return the shape of one picture's features."""
+    def _filled(self, fingerprint: str) -> np.ndarray:
+        """Compute what the file lacks, and map it."""
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.file.with_suffix(".lock")):  # two kernels: one computes, one waits
-                shape, good = self._good_blocks()
+            self._choose(fingerprint, 0)
+            with self._alone():
+                shape, good = self._usable(fingerprint)
                 missing = [block for block in range(self._blocks) if block not in good]
                 if missing:
                     shape = self._write(missing, shape)
+                return self._map(shape)
         except OSError as error:
             if error.errno not in NOT_WRITABLE or isinstance(error, CannotWrite):
                 raise
+            if error.errno in DISK_FULL:  # what is there would only keep the disk full
+                self._drop()
             raise explained(error, self.file) from error
-        return shape
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one kernel compute while others wait."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.file.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0.2)
+        except Timeout:
+            print("Another kernel is computing the same features. Waiting for it …")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _choose(self, fingerprint: str, generation: int) -> None:
+        suffix = f"-{generation}" if generation else ""
+        self.file = self.folder / f"features-{fingerprint}{suffix}.bin"
+
+    def _drop(self) -> None:
+        for file in (self._journal, self.file):
+            with contextlib.suppress(OSError):  # Windows keeps a file that is mapped somewhere
+                file.unlink(missing_ok=True)
+
+    def _usable(self, fingerprint: str) -> tuple[tuple[int, ...] | None, set[int]]:
+        """Choose the file to use; return its shape and its good blocks, None where it is new.
+
+        A file that holds something else is never shortened, because another kernel may have it
+        mapped: it is removed, or where that cannot be, left alone.
+        """
+        for generation in count():
+            self._choose(fingerprint, generation)
+            shape, good = self._good_blocks()
+            if good and not self._agrees(shape, min(good)):
+                good = set()
+            if not good:
+                self._drop()
+            if good or not self.file.exists():
+                return (shape, good) if good else (None, set())
 
     def _good_blocks(self) -> tuple[tuple[int, ...], set[int]]:
         """Return the shape in the journal, and the blocks whose checksums still hold."""
-        if not self._journal.is_file() or not self.file.is_file():
-            return (), set()
         try:
             first, *lines = self._journal.read_text(encoding="ascii").splitlines()
             shape = tuple(json.loads(first)["shape"])
             sums = dict(map(int, line.split()) for line in lines if line.endswith(" "))
+            good = set()
+            with self.file.open("rb") as file:
+                for block, checksum in sums.items():
+                    file.seek(block * BLOCK * self._row_bytes(shape))
+                    if zlib.crc32(file.read(len(self._rows(block)) * self._row_bytes(shape))) == (
+                        checksum
+                    ):
+                        good.add(block)
+        except FileNotFoundError:
+            return (), set()
         except (ValueError, KeyError, TypeError):
             print("The journal of the feature cache is damaged, so everything is computed again.")
             return (), set()
-        good = set()
-        with self.file.open("rb") as file:
-            for block, checksum in sums.items():
-                file.seek(block * BLOCK * self._row_bytes(shape))
-                if zlib.crc32(file.read(BLOCK * self._row_bytes(shape))) == checksum:
-                    good.add(block)
         if len(good) < len(sums):
             damaged = len(sums) - len(good)
             print(f"The feature cache is damaged: {damaged} of {len(sums)} blocks do not fit.")
             print("They are computed again.")
-        return (shape, good) if 0 not in good or self._agrees(shape) else ((), set())
+        return shape, good
 
-    def _agrees(self, shape: tuple[int, ...]) -> bool:
-        """Return whether the network still makes of the first picture what the file says.
+    def _agrees(self, shape: tuple[int, ...], block: int) -> bool:
+        """Return whether the network still makes of a picture what the file says.
 
         The fingerprint sees weights and layers, but not the code of a `forward`.
         """
-        stored = np.fromfile(self.file, self._numpy, count=int(np.prod(shape))).reshape(shape)
-        with torch.inference_mode():
-            picture = self.dataset[0][0].unsqueeze(0).to(self._device)
+        row = self._rows(block)[0]
+        with self.file.open("rb") as file:
+            file.seek(row * self._row_bytes(shape))
+            stored = np.frombuffer(file.read(self._row_bytes(shape)), self._numpy).reshape(shape)
+        with torch.no_grad():
+            picture = self.dataset[row][0].unsqueeze(0).to(self._device)
             now = _forward(self.network, picture, torch.float32)[0].cpu()
-        stored = torch.from_numpy(stored).float()
+        stored = torch.tensor(stored).float()
         return now.shape == stored.shape and bool((now - stored).norm() <= 2 * CLOSE * now.norm())
+
+    def _map(self, shape: tuple[int, ...]) -> np.ndarray:
+        # mode "c": a write would stay in memory and never reach the file
+        whole = (len(self.dataset.samples), *shape)
+        return np.memmap(self.file, self._numpy, mode="c", shape=whole)
+
+    def _complete(self) -> np.ndarray | None:
+        """Return the features of a finished file in a folder that cannot be written to."""
+        with contextlib.suppress(OSError):
+            shape, good = self._good_blocks()
+            if len(good) == self._blocks and self._agrees(shape, 0):
+                return self._map(shape)
+        return None
+
+    def _in_memory(self) -> np.ndarray:
+        whole, self.computed = None, 0
+        for block, values in self._compute(list(range(self._blocks))):
+            if whole is None:
+                shape = (len(self.dataset.samples), *values.shape[1:])
+                whole = np.empty(shape, self._numpy)
+            rows = self._rows(block)
+            whole[rows.start : rows.stop] = values
+        return whole
+
+    def _rows(self, block: int) -> range:
+        return range(block * BLOCK, min((block + 1) * BLOCK, len(self.dataset.samples)))
 
     def _row_bytes(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape)) * self._numpy.itemsize
 
-    def _write(self, blocks: list[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+    def _write(self, blocks: list[int], shape: tuple[int, ...] | None) -> tuple[int, ...]:
         """Compute some blocks and write each to its place, then its checksum to the journal."""
         # Written, not stored through the map: a full disk is then an error and not a crash.
+        is_new = shape is None
         with contextlib.ExitStack() as stack:
-            file = journal = None
+            file = stack.enter_context(self.file.open("wb" if is_new else "r+b"))
+            journal = stack.enter_context(
+                self._journal.open("w" if is_new else "a", encoding="ascii")
+            )
             for block, values in self._compute(blocks):
-                if file is None:
-                    is_new = not shape
+                if block == blocks[0]:
                     shape = values.shape[1:]
-                    file = stack.enter_context(self.file.open("wb" if is_new else "r+b"))
-                    mode = "w" if is_new else "a"
-                    journal = stack.enter_context(self._journal.open(mode, encoding="ascii"))
                     # a line break first: the last run may have ended in the middle of a line
                     journal.write(json.dumps({"shape": shape}) + "\n" if is_new else "\n")
                 content = values.tobytes()
@@ -187,54 +264,55 @@ class FeatureCache:
                 journal.flush()
         return shape
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _compute(self, blocks: list[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the number and the features of each block, while the next one is decoded."""
-        network = self.network.to(memory_format=torch.channels_last)
         with (
             ThreadPoolExecutor(cpu_cores()) as threads,
             tqdm(total=len(blocks), desc="Computing features once") as bar,
         ):
-            rows = self._rows(blocks[0])
-            coming = [threads.submit(self.dataset.__getitem__, row) for row in rows]
-            for at, block in enumerate(blocks):
+            coming = self._submit(threads, blocks[0])
+            for block, following in zip(blocks, [*blocks[1:], None], strict=True):
                 pictures = torch.stack([item.result()[0] for item in coming])
-                if at + 1 < len(blocks):
-                    rows = self._rows(blocks[at + 1])
-                    coming = [threads.submit(self.dataset.__getitem__, row) for row in rows]
+                coming = [] if following is None else self._submit(threads, following)
                 pictures = pictures.to(self._device, memory_format=torch.channels_last)
-                if at == 0:
-                    self.precision = fastest_precision(network, pictures[:8])
-                features = _forward(network, pictures, self.precision)
+                if block == blocks[0]:
+                    self.precision = fastest_precision(self.network, pictures[:8])
+                features = _forward(self.network, pictures, self.precision)
                 self.computed += len(features)
                 yield block, self._stored(features)
                 bar.update()
 
-    def _rows(self, block: int) -> range:
-        return range(block * BLOCK, min((block + 1) * BLOCK, len(self.dataset.samples)))
+    def _submit(self, threads: ThreadPoolExecutor, block: int) -> list[Future]:
+        return [threads.submit(self.dataset.__getitem__, row) for row in self._rows(block)]
 
     def _stored(self, features: Tensor) -> np.ndarray:
         """Return features in the dtype of the file."""
+        if features.isnan().any():
+            raise ValueError("The network makes NaN of a picture. Are its weights those you mean?")
         stored = features.to(self.dtype)
-        if not stored.isfinite().all():
+        if stored.isinf().any():
             raise ValueError(
-                f"A feature is not finite in {self.dtype}; the largest here is "
-                f"{features.abs().max():.3g}. Use FeatureCache(…, dtype=torch.float32)."
+                f"A feature is too large for {self.dtype}: {features.abs().max():.3g}. "
+                "Use FeatureCache(…, dtype=torch.float32)."
             )
         return stored.cpu().contiguous().numpy()
 
     def _fingerprint(self) -> str:
         """Return a name that changes with the network, the transform and the picture files."""
-        words = f"{self.network} {self.dataset.transform} {self.dtype}"
-        digest = hashlib.sha256(words.encode())
+        samples = self.dataset.samples
+        digest = hashlib.sha256(f"{self.network} {self.dtype} {len(samples)}".encode())
         for name, tensor in self.network.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        for path, label in self.dataset.samples:
+        for path, label in samples:
             status = Path(path).stat()
             # st_ctime_ns changes on Linux and macOS even where a copy keeps the old time
             marks = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            digest.update(f"{path} {label} {marks}\n".encode())
+            digest.update(f"{path} {label} {marks}\n".encode(errors="surrogateescape"))
+        # What the transform and the loader do shows in what they make of a few pictures.
+        for row in {0, len(samples) // 2, len(samples) - 1}:
+            digest.update(self.dataset[row][0].contiguous().numpy())
         return digest.hexdigest()[:16]
 
 

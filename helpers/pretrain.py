@@ -1,32 +1,49 @@
 """Train the compact network that ships with the workshop: python -m helpers.pretrain."""
 
 import argparse
+import json
+import shutil
 import sys
-import time
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torchvision.datasets import ImageFolder
 
-from helpers.archives import pictures
-from helpers.catalog import COMPACT, run_folder
+from helpers.archives import pictures, read_photo
+from helpers.catalog import COMPACT, PETS, data_folder, missing_parts, real_folder, run_folder
 from helpers.checkpoints import load_model, save_model
 from helpers.datasets import OpenedData, open_data
-from helpers.loaders import Batches, photo_augment, stratified_split
+from helpers.features import FeatureCache
+from helpers.files import whole_file
+from helpers.loaders import Batches, photo_augment, random_erase, random_light, stratified_split
 from helpers.models import CompactVGG
 from helpers.training import best_device, evaluate, fit, mixed_precision
+from helpers.transfer import load_backbone, train_head
 
-EPOCHS = 32
-RATE = 0.2  # the highest learning rate of the one-cycle schedule
 BATCH = 256
 DECAY = 5e-4
+CARD = COMPACT.with_name("README.md")
+MARKS = ("<!-- figures: written by helpers.pretrain -->", "<!-- end of figures -->")
 
 
-def pretrain(data: OpenedData, run: Path, epochs: int, seed: int = 0) -> nn.Module:
+def hard_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror and move each picture, change its light, and cover a part of it."""
+    batch = random_light(photo_augment(batch, generator), generator, brightness=0.1, contrast=0.3)
+    return random_erase(batch, generator)
+
+
+# Epochs, highest learning rate, augmentation. The second cycle starts from the first one's network,
+# which by then knows its training pictures too well.
+CYCLES = ((32, 0.2, photo_augment), (30, 0.1, hard_augment))
+
+
+def pretrain(data: OpenedData, run: Path, cycles: tuple = CYCLES, seed: int = 0) -> nn.Module:
     """Train a `CompactVGG` on CIFAR-10; an interrupted training goes on where it stopped.
 
-    One-cycle SGD with Nesterov's momentum and weight decay, each picture mirrored and moved anew
-    every time it is shown, bfloat16 where the device computes with it.
+    Cycles of SGD with Nesterov's momentum and weight decay, in each of which the learning rate
+    rises and falls once; each picture changed anew every time it is shown; bfloat16 where the
+    device computes with it.
 
     Parameters
     ----------
@@ -34,8 +51,8 @@ def pretrain(data: OpenedData, run: Path, epochs: int, seed: int = 0) -> nn.Modu
         CIFAR-10. The test rows are not touched.
     run : Path
         Where the training keeps its files.
-    epochs : int
-        How often every training picture is shown.
+    cycles : tuple
+        See `CYCLES`.
     seed : int
         The same seed gives the same network on the same machine, and one within a point of it
         elsewhere.
@@ -49,51 +66,119 @@ def pretrain(data: OpenedData, run: Path, epochs: int, seed: int = 0) -> nn.Modu
     everything = pictures(data, "train")
     train_rows, valid_rows = stratified_split(everything.labels, valid=0.02, seed=seed)
     normal = {"mean": facts.mean, "std": facts.std, "batch_size": BATCH}
-    train = Batches(
-        everything[train_rows], **normal, shuffle=True, seed=seed, augment=photo_augment
-    )
+    valid = Batches(everything[valid_rows], **normal)
     torch.manual_seed(seed)
     model = CompactVGG(len(facts.classes)).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=DECAY
-    )
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=RATE, total_steps=epochs * len(train), anneal_strategy="linear"
-    )
-    fit(
-        model,
-        train,
-        Batches(everything[valid_rows], **normal),
-        optimizer,
-        epochs,
-        run=run,
-        scheduler=scheduler,
-        resume=True,
-        notes={"source": data.root.name},
-        precision=mixed_precision(device, on_cpu=True),
-    )
-    return load_model(run / "model.safetensors")
+    for number, (epochs, rate, augment) in enumerate(cycles, start=1):
+        train = Batches(everything[train_rows], **normal, shuffle=True, seed=seed, augment=augment)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=DECAY
+        )
+        fit(
+            model,
+            train,
+            valid,
+            optimizer,
+            epochs,
+            run=run / f"cycle_{number}",
+            scheduler=torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=rate, total_steps=epochs * len(train), anneal_strategy="linear"
+            ),
+            resume=True,
+            notes={"source": data.root.name},
+            desc=f"Cycle {number} of {len(cycles)}, epoch",
+            precision=mixed_precision(device, on_cpu=True),
+        )
+        best = load_model(run / f"cycle_{number}" / "model.safetensors")
+        model.load_state_dict(best.state_dict())
+    return model
+
+
+def figures(file: Path, data: OpenedData) -> dict[str, str]:
+    """Measure the network as it ships: in float16, on pictures that it has not seen.
+
+    Parameters
+    ----------
+    file : Path
+        The network that `main` wrote.
+    data : OpenedData
+        CIFAR-10. The real dogs and cats are used as well where they are here.
+
+    Returns
+    -------
+    dict
+        What was measured, and the result.
+    """
+    test = Batches(pictures(data, "test"), data.facts.mean, data.facts.std, batch_size=500)
+    network = load_model(file).to(best_device())
+    accuracy = evaluate(network, test, nn.CrossEntropyLoss()).accuracy
+    found = {f"right of {len(test.dataset):,} CIFAR-10 test pictures": f"{accuracy:.2%}"}
+    if not missing_parts(PETS, real_folder(PETS)):
+        backbone = load_backbone("compact_vgg", file)
+        train, valid = (
+            FeatureCache(
+                ImageFolder(
+                    real_folder(PETS) / PETS.inner / part, backbone.transform, loader=read_photo
+                ),
+                backbone.body,
+                data_folder("pets") / "cache",
+            ).load()
+            for part in ("train", "valid")
+        )
+        logits = train_head(train, classes=2)(valid.images.float())
+        right = (logits.argmax(dim=1) == valid.labels).float().mean().item()
+        what = f"right of {len(valid):,} dogs and cats, by a linear head trained on {len(train):,}"
+        found[what] = f"{right:.2%}"
+    return found
+
+
+def write_card(rows: dict[str, str], card: Path = CARD) -> None:
+    """Put measured figures into the table of the model card, between its two marks."""
+    before, first, after = card.read_text(encoding="utf-8").partition(MARKS[0])
+    _, second, after = after.partition(MARKS[1])
+    if not (first and second):
+        raise ValueError(f"{card} has lost its marks. Expected: {' and '.join(MARKS)}.")
+    table = "\n".join(["| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in rows.items())])
+    with whole_file(card) as partial:
+        text = f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}"
+        partial.write_text(text, encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train, write data/weights/compact_vgg.safetensors and the figures beside it."""
+    """Train, write the weights, and put the figures into the model card beside them."""
     parser = argparse.ArgumentParser("python -m helpers.pretrain", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=EPOCHS, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--out", type=Path, default=COMPACT, metavar="FILE", help="%(default)s")
+    parser.add_argument("--dry", action="store_true", help="train and measure, ship nothing")
     options = parser.parse_args(argv)
     data = open_data("cifar10")
     if data.source != "real":
         print("This needs the real CIFAR-10. Get it: python -m helpers data cifar10")
         return 1
-    start = time.perf_counter()
-    run = run_folder("cifar10", f"pretrain_{options.epochs}_{options.seed}")
-    save_model(pretrain(data, run, options.epochs, options.seed).half(), options.out)
-    model = load_model(options.out).to(best_device())  # as those who load it have it: rounded
-    test = Batches(pictures(data, "test"), data.facts.mean, data.facts.std, batch_size=500)
-    scores = evaluate(model, test, nn.CrossEntropyLoss())
-    print(f"{scores.accuracy:.2%} of {len(test.dataset):,} test pictures are right.")
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB", time.perf_counter() - start)
+    run = run_folder("cifar10", f"pretrain_{options.seed}")
+    network = pretrain(data, run, seed=options.seed).cpu()
+    cycles = [
+        json.loads((run / f"cycle_{number}" / "metrics.json").read_text(encoding="utf-8"))
+        for number in range(1, len(CYCLES) + 1)
+    ]
+    file = run / COMPACT.name
+    save_model(network.half(), file)
+    rows = {
+        "weights": f"{cycles[-1]['parameters']:,}",
+        "file": f"{file.stat().st_size / 1e6:.2f} MB, float16",
+        "epochs": " + ".join(str(cycle["epochs"]) for cycle in cycles),
+        "training": f"{sum(cycle['seconds'] for cycle in cycles) / 60:.0f} minutes "
+        f"({cycles[-1]['device']})",
+        "right of 1,000 training pictures that were kept apart": (
+            f"{cycles[-1]['valid_accuracy']:.1%}"
+        ),
+        **figures(file, data),
+    }
+    for name, value in rows.items():
+        print(f"{name}: {value}")
+    if not options.dry:
+        write_card(rows)
+        with whole_file(COMPACT) as partial:
+            shutil.copyfile(file, partial)
     return 0
 
 

@@ -9,9 +9,11 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from helpers.cache import Pictures
 from helpers.catalog import CIFAR10, COMPACT, WEIGHTS
 from helpers.checkpoints import load_model
 from helpers.fetch import fetch
+from helpers.models import CompactVGG
 from helpers.training import best_device
 from helpers.weights import find_weights, read_weights
 
@@ -90,10 +92,12 @@ def load_backbone(name: str | None = None, weights: str | Path | None = None) ->
     KeyError
         If there is no such network.
     FileNotFoundError, ValueError
-        If the weights are missing, damaged, or those of another network.
+        If the weights are missing, damaged, those of another network, or of an unnamed one.
     OSError
         If they cannot be fetched.
     """
+    if weights and not name:
+        raise ValueError(f"Whose weights are in {weights}? Name the network: {', '.join(EXPECT)}.")
     name = name or os.environ.get("WORKSHOP_BACKBONE") or _best()
     if name not in EXPECT:
         raise KeyError(f"No backbone is called {name!r}. There are: {', '.join(EXPECT)}.")
@@ -113,6 +117,44 @@ def load_backbone(name: str | None = None, weights: str | Path | None = None) ->
     return backbone
 
 
+def train_head(features: Pictures, classes: int, decay: float = 0.1, steps: int = 100) -> nn.Linear:
+    """Train a linear layer on features, all pictures in one batch (step 10 writes it out).
+
+    Source: log-softmax (multinomial logistic) regression with L2 regularisation.
+
+    Parameters
+    ----------
+    features : Pictures
+        (N, outputs) and labels.
+    classes : int
+        How many logits come out.
+    decay : float
+        Weight decay, on features brought to the same scale.
+    steps : int
+        Steps of Adam.
+
+    Returns
+    -------
+    nn.Linear
+        Takes features as they are: the scaling is part of its weights.
+    """
+    values = features.images.float()
+    mean, std = values.mean(dim=0), values.std(dim=0, correction=0) + 1e-6
+    values = (values - mean) / std
+    torch.manual_seed(0)
+    head = nn.Linear(values.shape[1], classes)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.01, weight_decay=decay)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(head(values), features.labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        head.weight /= std
+        head.bias -= head.weight @ mean
+    return head
+
+
 def _best() -> str:
     """Return the first of `EXPECT` whose weights are here."""
     return next(name for name in EXPECT if name not in WEIGHTS or find_weights(name))
@@ -120,6 +162,8 @@ def _best() -> str:
 
 def _compact(file: Path) -> Backbone:
     network = load_model(file)
+    if not isinstance(network, CompactVGG):
+        raise ValueError(f"{file} holds a {type(network).__name__}, expected a CompactVGG.")
     return Backbone(
         name="compact_vgg",
         title="The compact VGG of this workshop, trained on CIFAR-10",
@@ -129,7 +173,7 @@ def _compact(file: Path) -> Backbone:
         size=64,
         transform=_transform(64, 64, CIFAR10.mean, CIFAR10.std),
         network=network,
-        classes=CIFAR10.classes,
+        classes=CIFAR10.classes[: network.head.out_features],
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -39,8 +40,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Parameters
     ----------
     file : Path
-        Where its name ends in -xxxxxxxx.pth, these are the first digits of its SHA-256, and are
-        checked [1]_.
+        Where it has the name of one that torchvision publishes, its -xxxxxxxx.pth are the first
+        digits of its SHA-256, and are checked [1]_.
 
     Returns
     -------
@@ -61,7 +62,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     file = Path(file)
     if not file.is_file():
         raise FileNotFoundError(f"There is no weight file {file}.")
-    wanted = HASH_IN_NAME.search(file.name)
+    is_published = file.name in {facts.archive.file for facts in WEIGHTS.values()}
+    wanted = HASH_IN_NAME.search(file.name) if is_published else None
     if wanted and not _sha256(file).startswith(wanted[1]):
         raise ValueError(
             f"{file} is damaged or something else: its SHA-256 does not begin with {wanted[1]}. "
@@ -71,16 +73,21 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             weights = load_file(file)
         else:
-            weights = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about pickle protocols: it loads or it does not
+                weights = torch.load(file, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise ValueError(f"{file} is damaged or cut off ({error}). Get it again.") from error
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise ValueError(
             f"{file} cannot be read as weights: it is damaged, cut off, or holds more than weights "
             "(a whole pickled model, say). Expected a .safetensors file, or a .pth file with a "
             "state_dict."
         ) from error
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+    is_dictionary = isinstance(weights, dict) and bool(weights)
+    if not is_dictionary or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{file} holds something other than weights. Expected a state_dict.")
     return weights
 

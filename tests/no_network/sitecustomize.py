@@ -1,15 +1,27 @@
-"""Where network namespaces are not allowed: refuse every connection that leaves this machine."""
+"""Where network namespaces are not allowed: refuse whatever would leave this machine."""
 
 import socket
 
-_connect = socket.socket.connect
+HERE = ("127.0.0.1", "::1", "localhost", "local", "", None)
 
 
-def connect(self, address):
-    host = address[0] if isinstance(address, tuple) else "local"
-    if host not in ("127.0.0.1", "::1", "localhost", "local"):
-        raise OSError(f"the network is cut: {host}")
-    return _connect(self, address)
+def refusing(function, host_of):
+    """Return the function, refusing any host but this one."""
+
+    def guarded(*words, **options):
+        host = host_of(words)
+        if (host.decode() if isinstance(host, bytes) else host) not in HERE:
+            raise OSError(f"the network is cut: {host}")
+        return function(*words, **options)
+
+    return guarded
 
 
-socket.socket.connect = connect
+def _host(words):
+    """Return the host of a method call with an address; unix sockets have none."""
+    return words[-1][0] if isinstance(words[-1], tuple) else "local"
+
+
+for name in ("connect", "connect_ex", "sendto"):
+    setattr(socket.socket, name, refusing(getattr(socket.socket, name), _host))
+socket.getaddrinfo = refusing(socket.getaddrinfo, lambda words: words[0])
