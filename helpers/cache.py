@@ -114,7 +114,7 @@ def _fingerprint(dataset: CsvImages) -> str:
         status = (dataset.image_dir / name).stat()
         # st_ctime_ns changes on Linux and macOS even where a copy keeps the old time
         marks = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        digest.update(f"{name} {marks}\n".encode())
+        digest.update(f"{name} {marks}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

@@ -239,33 +239,6 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
     return cuts[torch.arange(len(batch)), :, top, left]
 
 
-def random_erase(batch: Tensor, generator: torch.Generator, side: int = 12) -> Tensor:
-    """Cover a grey square in each picture, so that no single part of it decides.
-
-    Source: DeVries and Taylor, Improved regularization of convolutional neural networks with
-    cutout, 2017.
-
-    Parameters
-    ----------
-    batch : Tensor
-        (B, channels, height, width) in 0..1.
-    generator : torch.Generator
-        Where the random numbers come from.
-    side : int
-        Of the square, in pixels. Its centre lies anywhere, so it may be cut off at the edge.
-
-    Returns
-    -------
-    Tensor
-        A new batch of the same shape.
-    """
-    height, width = batch.shape[2:]
-    y, x = torch.rand(2, len(batch), 1, generator=generator)
-    rows = (torch.arange(height) - y * height).abs() < side / 2  # (B, height)
-    columns = (torch.arange(width) - x * width).abs() < side / 2
-    return batch.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0.5)
-
-
 def random_light(
     batch: Tensor, generator: torch.Generator, brightness: float = 0.06, contrast: float = 0.1
 ) -> Tensor:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.datasets import ImageFolder
 
 from helpers.archives import pictures, read_photo
@@ -16,34 +16,25 @@ from helpers.checkpoints import load_model, save_model
 from helpers.datasets import OpenedData, open_data
 from helpers.features import FeatureCache
 from helpers.files import whole_file
-from helpers.loaders import Batches, photo_augment, random_erase, random_light, stratified_split
+from helpers.loaders import Batches, photo_augment, stratified_split
 from helpers.models import CompactVGG
 from helpers.training import best_device, evaluate, fit, mixed_precision
 from helpers.transfer import load_backbone, train_head
 
+EPOCHS = 32
+RATE = 0.2  # the highest learning rate of the one-cycle schedule
 BATCH = 256
 DECAY = 5e-4
 CARD = COMPACT.with_name("README.md")
 MARKS = ("<!-- figures: written by helpers.pretrain -->", "<!-- end of figures -->")
 
 
-def hard_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror and move each picture, change its light, and cover a part of it."""
-    batch = random_light(photo_augment(batch, generator), generator, brightness=0.1, contrast=0.3)
-    return random_erase(batch, generator)
-
-
-# Epochs, highest learning rate, augmentation. The second cycle starts from the first one's network,
-# which by then knows its training pictures too well.
-CYCLES = ((32, 0.2, photo_augment), (30, 0.1, hard_augment))
-
-
-def pretrain(data: OpenedData, run: Path, cycles: tuple = CYCLES, seed: int = 0) -> nn.Module:
+def pretrain(data: OpenedData, run: Path, epochs: int = EPOCHS, seed: int = 0) -> nn.Module:
     """Train a `CompactVGG` on CIFAR-10; an interrupted training goes on where it stopped.
 
-    Cycles of SGD with Nesterov's momentum and weight decay, in each of which the learning rate
-    rises and falls once; each picture changed anew every time it is shown; bfloat16 where the
-    device computes with it.
+    SGD with Nesterov's momentum and weight decay, a learning rate that rises and falls once, each
+    picture mirrored and moved anew every time it is shown, bfloat16 where the device computes
+    with it.
 
     Parameters
     ----------
@@ -51,11 +42,11 @@ def pretrain(data: OpenedData, run: Path, cycles: tuple = CYCLES, seed: int = 0)
         CIFAR-10. The test rows are not touched.
     run : Path
         Where the training keeps its files.
-    cycles : tuple
-        See `CYCLES`.
+    epochs : int
+        How often every training picture is shown.
     seed : int
-        The same seed gives the same network on the same machine, and one within a point of it
-        elsewhere.
+        The same seed gives the same network on the same machine, and one within about a point of
+        it elsewhere.
 
     Returns
     -------
@@ -66,32 +57,29 @@ def pretrain(data: OpenedData, run: Path, cycles: tuple = CYCLES, seed: int = 0)
     everything = pictures(data, "train")
     train_rows, valid_rows = stratified_split(everything.labels, valid=0.02, seed=seed)
     normal = {"mean": facts.mean, "std": facts.std, "batch_size": BATCH}
-    valid = Batches(everything[valid_rows], **normal)
+    train = Batches(
+        everything[train_rows], **normal, shuffle=True, seed=seed, augment=photo_augment
+    )
     torch.manual_seed(seed)
     model = CompactVGG(len(facts.classes)).to(device, memory_format=torch.channels_last)
-    for number, (epochs, rate, augment) in enumerate(cycles, start=1):
-        train = Batches(everything[train_rows], **normal, shuffle=True, seed=seed, augment=augment)
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=DECAY
-        )
-        fit(
-            model,
-            train,
-            valid,
-            optimizer,
-            epochs,
-            run=run / f"cycle_{number}",
-            scheduler=torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=rate, total_steps=epochs * len(train), anneal_strategy="linear"
-            ),
-            resume=True,
-            notes={"source": data.root.name},
-            desc=f"Cycle {number} of {len(cycles)}, epoch",
-            precision=mixed_precision(device, on_cpu=True),
-        )
-        best = load_model(run / f"cycle_{number}" / "model.safetensors")
-        model.load_state_dict(best.state_dict())
-    return model
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=DECAY
+    )
+    fit(
+        model,
+        train,
+        Batches(everything[valid_rows], **normal),
+        optimizer,
+        epochs,
+        run=run,
+        scheduler=torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=RATE, total_steps=epochs * len(train), anneal_strategy="linear"
+        ),
+        resume=True,
+        notes={"source": data.root.name},
+        precision=mixed_precision(device, on_cpu=True),
+    )
+    return load_model(run / "model.safetensors")
 
 
 def figures(file: Path, data: OpenedData) -> dict[str, str]:
@@ -147,6 +135,7 @@ def write_card(rows: dict[str, str], card: Path = CARD) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Train, write the weights, and put the figures into the model card beside them."""
     parser = argparse.ArgumentParser("python -m helpers.pretrain", description=__doc__)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--dry", action="store_true", help="train and measure, ship nothing")
     options = parser.parse_args(argv)
@@ -154,23 +143,17 @@ def main(argv: list[str] | None = None) -> int:
     if data.source != "real":
         print("This needs the real CIFAR-10. Get it: python -m helpers data cifar10")
         return 1
-    run = run_folder("cifar10", f"pretrain_{options.seed}")
-    network = pretrain(data, run, seed=options.seed).cpu()
-    cycles = [
-        json.loads((run / f"cycle_{number}" / "metrics.json").read_text(encoding="utf-8"))
-        for number in range(1, len(CYCLES) + 1)
-    ]
+    run = run_folder("cifar10", f"pretrain_{options.epochs}_{options.seed}")
+    network = pretrain(data, run, options.epochs, options.seed)
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     file = run / COMPACT.name
     save_model(network.half(), file)
     rows = {
-        "weights": f"{cycles[-1]['parameters']:,}",
+        "weights": f"{metrics['parameters']:,}",
         "file": f"{file.stat().st_size / 1e6:.2f} MB, float16",
-        "epochs": " + ".join(str(cycle["epochs"]) for cycle in cycles),
-        "training": f"{sum(cycle['seconds'] for cycle in cycles) / 60:.0f} minutes "
-        f"({cycles[-1]['device']})",
-        "right of 1,000 training pictures that were kept apart": (
-            f"{cycles[-1]['valid_accuracy']:.1%}"
-        ),
+        "epochs": f"{options.epochs}",
+        "training": f"{metrics['seconds'] / 60:.0f} minutes ({metrics['device']})",
+        "right of 1,000 training pictures that were kept apart": f"{metrics['valid_accuracy']:.1%}",
         **figures(file, data),
     }
     for name, value in rows.items():

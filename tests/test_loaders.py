@@ -11,8 +11,10 @@ from helpers.loaders import (
     SeededShuffle,
     aoi_augment,
     make_loader,
+    photo_augment,
     random_flips,
     random_light,
+    random_shifts,
     stratified_split,
     worker_count,
 )
@@ -99,6 +101,42 @@ def test_light_stays_in_range_and_differs():
     lit = random_light(batch, torch.Generator().manual_seed(0), brightness=0.5)
     assert lit.min() >= 0 and lit.max() <= 1
     assert (lit.mean((1, 2, 3)) - batch.mean((1, 2, 3))).std() > 0.05
+
+
+def ramp(count):
+    """Pictures whose every pixel says where it was: row, column, picture."""
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    number = torch.arange(float(count)).view(-1, 1, 1).expand(-1, 8, 8)
+    return torch.stack([rows.expand_as(number), columns.expand_as(number), number], dim=1)
+
+
+def test_each_picture_is_moved_as_a_whole_by_its_own_whole_pixels():
+    batch = ramp(200)
+    moved = random_shifts(batch, torch.Generator().manual_seed(0), most=2)
+    assert moved.shape == batch.shape and torch.equal(moved[:, 2], batch[:, 2])
+    middle = moved[:, :2, 3:5, 3:5] - batch[:, :2, 3:5, 3:5]  # far enough from the reflection
+    assert (middle == middle[:, :, :1, :1]).all()
+    seen = {tuple(move) for move in middle[:, :, 0, 0].int().tolist()}
+    assert seen == {(down, right) for down in range(-2, 3) for right in range(-2, 3)}
+    corner = torch.nn.functional.pad(batch[:1], [2] * 4, mode="reflect")[0]
+    cuts = [corner[:, y : y + 8, x : x + 8] for y in range(5) for x in range(5)]
+    assert any(torch.equal(moved[0], cut) for cut in cuts)
+
+
+def test_photographs_are_never_turned_upside_down():
+    batch = ramp(40)
+    changed = photo_augment(batch, torch.Generator().manual_seed(1))
+    down = changed[:, 0, 5] - changed[:, 0, 4]
+    across = (changed[:, 1, :, 5] - changed[:, 1, :, 4]).mean(dim=1)
+    assert (down >= -1).all() and down.mean() > 0.5
+    assert (across > 0.5).any() and (across < -0.5).any()
+
+
+def test_features_are_handed_on_as_they_are():
+    features = Pictures(torch.rand(5, 7).half(), torch.arange(5))
+    first, last = Batches(features, batch_size=3)
+    assert first[0].dtype == torch.float32 and torch.equal(first[0], features.images[:3].float())
+    assert last[1].tolist() == [3, 4]
 
 
 def test_workers_start_the_way_windows_and_macos_do(tiny):

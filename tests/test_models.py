@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.models import LeNet, conv_output_size, memory_estimate, saved_bytes
+from helpers.checkpoints import load_model, save_model
+from helpers.models import CompactVGG, LeNet, conv_output_size, memory_estimate, saved_bytes
 
 
 @pytest.mark.parametrize("size", [28, 64, 129])
@@ -55,3 +56,15 @@ def test_what_is_saved_is_measured():
     model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3))
     batch = torch.zeros(10, 8)
     assert saved_bytes(model, batch) == 4 * 10 * (8 + 5)  # input and ReLU; the weights do not count
+
+
+@pytest.mark.parametrize("size", [32, 47, 64])
+def test_the_compact_network_takes_any_size_and_comes_back(size, tmp_path):
+    network = CompactVGG(classes=3, widths=(4, 8, 8)).eval()
+    pictures = torch.rand(2, 3, size, size)
+    assert network(pictures).shape == (2, 3)
+    assert network.features(pictures).shape == (2, 8, size // 4, size // 4)
+    save_model(network.half(), tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert next(again.parameters()).dtype == torch.float32
+    assert torch.allclose(again(pictures), network.float()(pictures), atol=1e-5)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from helpers.cache import Pictures
-from helpers.checkpoints import load_model, save_model
+from helpers.checkpoints import load_model, save_model, write_metrics
 from helpers.loaders import Batches, random_flips
 from helpers.models import LeNet
 from helpers.training import evaluate, fit, mixed_precision, train_epoch
@@ -305,3 +305,26 @@ def test_the_loop_also_runs_in_bfloat16(monkeypatch):
     history = fit(**parts, epochs=6)
     assert history["valid_accuracy"].iloc[-1] == 1
     assert parts["model"].conv1.weight.dtype == torch.float32
+
+
+def test_a_cpu_is_asked_for_bfloat16_only_where_told(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert mixed_precision(cpu) is None
+    assert mixed_precision(cpu, on_cpu=True) == torch.bfloat16
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert mixed_precision(cpu, on_cpu=True) is None
+
+
+def test_the_precision_that_is_named_is_used():
+    seen = []
+    parts = setup()
+    parts["model"].conv1.register_forward_hook(lambda layer, x, output: seen.append(output.dtype))
+    fit(**parts, epochs=1, precision=torch.bfloat16)
+    assert set(seen) == {torch.bfloat16}
+
+
+def test_metrics_are_plain_json(tmp_path):
+    file = write_metrics(tmp_path / "run", {"valid_accuracy": 0.5, "source": "sample"})
+    assert file == tmp_path / "run" / "metrics.json"
+    assert json.loads(file.read_text()) == {"valid_accuracy": 0.5, "source": "sample"}
