@@ -105,6 +105,9 @@ class CompactVGG(nn.Module):
         How many numbers (logits) come out.
     widths : sequence of int
         Channels of the first convolution, then of each block.
+    patch : int
+        2 to begin with patches of 2x2 pixels as one place with 12 channels: a quarter of the
+        places, and of the work.
 
     Examples
     --------
@@ -112,10 +115,13 @@ class CompactVGG(nn.Module):
     torch.Size([2, 10])
     """
 
-    def __init__(self, classes: int, widths: Sequence[int] = (32, 64, 128, 256)) -> None:
+    def __init__(
+        self, classes: int, widths: Sequence[int] = (32, 64, 128, 256), patch: int = 1
+    ) -> None:
         super().__init__()
-        self.settings = {"classes": classes, "widths": list(widths)}
-        layers = [*_convolution(3, widths[0])]
+        self.settings = {"classes": classes, "widths": list(widths), "patch": patch}
+        layers = [nn.PixelUnshuffle(patch)] if patch > 1 else []
+        layers += _convolution(3 * patch**2, widths[0])
         for inputs, outputs in pairwise(widths):
             layers += _convolution(inputs, outputs, pool=True)
             layers += _convolution(outputs, outputs)

@@ -65,6 +65,8 @@ def test_the_compact_network_takes_any_size_and_comes_back(size, tmp_path):
     assert network(pictures).shape == (2, 3)
     assert network.features(pictures).shape == (2, 8, size // 4, size // 4)
     save_model(network.half(), tmp_path / "model.safetensors")
+    patched = CompactVGG(classes=3, widths=(4, 8, 8), patch=2).eval()
+    assert patched.features(pictures[:, :, :32, :32]).shape == (2, 8, 4, 4)
     again = load_model(tmp_path / "model.safetensors")
     assert next(again.parameters()).dtype == torch.float32
     assert torch.allclose(again(pictures), network.float()(pictures), atol=1e-5)
