@@ -42,8 +42,9 @@ def test_the_lock_is_exact():
 
 def test_the_lock_fits_the_ranges():
     locked = {one.name: next(iter(one.specifier)).version for one in LOCK}
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-    for requirement in map(Requirement, wanted):
+    extras = PROJECT["optional-dependencies"]
+    assert set(extras) == {"dev", "site"}
+    for requirement in map(Requirement, sum(extras.values(), PROJECT["dependencies"])):
         assert requirement.specifier.contains(locked[requirement.name]), requirement
 
 
@@ -70,7 +71,7 @@ def test_the_workflow_runs_only_commands_that_run_here():
     assert commands == {
         "make run PYTHON=python",
         "make test PYTHON=python",
-        "python -m pip install -e .[dev]",
+        "python -m pip install -e .[dev,site]",
         "python -m helpers run",
         "python -m helpers test",
     }
