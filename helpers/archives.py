@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.datasets import ImageFolder
@@ -52,7 +52,7 @@ def cifar_batches(folder: Path, split: str, classes: Sequence[str] | int = 10) -
         if named != list(classes):
             raise ValueError(
                 f"batches.meta lists the classes {', '.join(map(str, named)) or '(none)'}; "
-                f"expected {', '.join(classes)}. Delete the folder and fetch CIFAR-10 again."
+                f"expected {', '.join(classes)}. {cifar.AGAIN}"
             )
         classes = len(classes)
     # Each batch goes to its place and is let go before the next one is read: holding all of them
@@ -112,7 +112,7 @@ def read_photo(path: Path) -> Image.Image:
                 upright = ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {path}.") from None
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path.name} in {path.parent} cannot be decoded: it is damaged, cut off, or not a "
             f"picture ({error}). Get it again, or delete it."

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 PIXELS = 3 * 32 * 32  # one row: the red plane, the green plane, the blue plane
+AGAIN = "Delete the folder and fetch CIFAR-10 again."
 
 
 class ForbiddenImport(ValueError):
@@ -113,10 +114,7 @@ def load(path: Path) -> dict:
             "Delete the folder and fetch CIFAR-10 again from a source you trust."
         ) from None
     except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(
-            f"{path.name} is no readable CIFAR-10 file ({error}). "
-            "Delete the folder and fetch CIFAR-10 again."
-        ) from error
+        raise ValueError(f"{path.name} is no readable CIFAR-10 file ({error}). {AGAIN}") from error
 
 
 def read_batch(path: Path, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -141,24 +139,23 @@ def read_batch(path: Path, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """
     path = Path(path)
     batch = load(path)
-    again = "Delete the folder and fetch CIFAR-10 again."
     for key in ("data", "labels"):
         if key not in batch:
-            raise ValueError(f"{path.name} has no {key!r}. Found: {', '.join(batch)}. {again}")
+            raise ValueError(f"{path.name} has no {key!r}. Found: {', '.join(batch)}. {AGAIN}")
     pixels = getattr(batch["data"], "pixels", None)
     if pixels is None or pixels.ndim != 2 or pixels.shape[1] != PIXELS or not len(pixels):
         found = "no array of bytes" if pixels is None else f"shape {pixels.shape}"
         raise ValueError(
-            f"{path.name}: expected data of shape (N, {PIXELS}), found {found}. {again}"
+            f"{path.name}: expected data of shape (N, {PIXELS}), found {found}. {AGAIN}"
         )
     labels = batch["labels"]
     if not isinstance(labels, list) or len(labels) != len(pixels):
         found = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
-        raise ValueError(f"{path.name}: expected {len(pixels)} labels, found {found}. {again}")
+        raise ValueError(f"{path.name}: expected {len(pixels)} labels, found {found}. {AGAIN}")
     if set(map(type, labels)) != {int} or min(labels) < 0 or max(labels) >= classes:
         wrong = next(x for x in labels if type(x) is not int or not 0 <= x < classes)
         raise ValueError(
-            f"{path.name}: expected labels 0 to {classes - 1}, found {wrong!r}. {again}"
+            f"{path.name}: expected labels 0 to {classes - 1}, found {wrong!r}. {AGAIN}"
         )
     return pixels, np.array(labels, dtype=np.int64)
 

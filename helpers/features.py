@@ -17,7 +17,7 @@ from torchvision.datasets import DatasetFolder
 from tqdm.auto import tqdm
 
 from helpers.cache import Pictures
-from helpers.files import DISK_FULL, NOT_WRITABLE, CannotWrite, explained
+from helpers.files import DISK_FULL, CannotWrite, explained
 from helpers.loaders import cpu_cores
 from helpers.training import mixed_precision
 
@@ -127,8 +127,6 @@ class FeatureCache:
                     shape = self._write(missing, shape)
                 return self._map(shape)
         except OSError as error:
-            if error.errno not in NOT_WRITABLE or isinstance(error, CannotWrite):
-                raise
             if error.errno in DISK_FULL:  # what is there would only keep the disk full
                 self._drop()
             raise explained(error, self.file) from error
@@ -166,12 +164,11 @@ class FeatureCache:
         for generation in count():
             self._choose(fingerprint, generation)
             shape, good = self._good_blocks()
-            if good and not self._agrees(shape, min(good)):
-                good = set()
-            if not good:
-                self._drop()
-            if good or not self.file.exists():
-                return (shape, good) if good else (None, set())
+            if good and self._agrees(shape, min(good)):
+                return shape, good
+            self._drop()
+            if not self.file.exists():
+                return None, set()
 
     def _good_blocks(self) -> tuple[tuple[int, ...], set[int]]:
         """Return the shape in the journal, and the blocks whose checksums still hold."""
@@ -179,13 +176,11 @@ class FeatureCache:
             first, *lines = self._journal.read_text(encoding="ascii").splitlines()
             shape = tuple(json.loads(first)["shape"])
             sums = dict(map(int, line.split()) for line in lines if line.endswith(" "))
-            good = set()
+            good, size = set(), self._row_bytes(shape)
             with self.file.open("rb") as file:
                 for block, checksum in sums.items():
-                    file.seek(block * BLOCK * self._row_bytes(shape))
-                    if zlib.crc32(file.read(len(self._rows(block)) * self._row_bytes(shape))) == (
-                        checksum
-                    ):
+                    file.seek(block * BLOCK * size)
+                    if zlib.crc32(file.read(len(self._rows(block)) * size)) == checksum:
                         good.add(block)
         except FileNotFoundError:
             return (), set()
@@ -246,11 +241,10 @@ class FeatureCache:
         """Compute some blocks and write each to its place, then its checksum to the journal."""
         # Written, not stored through the map: a full disk is then an error and not a crash.
         is_new = shape is None
-        with contextlib.ExitStack() as stack:
-            file = stack.enter_context(self.file.open("wb" if is_new else "r+b"))
-            journal = stack.enter_context(
-                self._journal.open("w" if is_new else "a", encoding="ascii")
-            )
+        with (
+            self.file.open("wb" if is_new else "r+b") as file,
+            self._journal.open("w" if is_new else "a", encoding="ascii") as journal,
+        ):
             for block, values in self._compute(blocks):
                 if block == blocks[0]:
                     shape = values.shape[1:]

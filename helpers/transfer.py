@@ -1,4 +1,4 @@
-"""Pretrained networks without their last layer, and their features, computed once."""
+"""Pretrained networks, cut where transfer learning cuts them, and the layer trained on top."""
 
 import os
 from dataclasses import dataclass
@@ -199,7 +199,8 @@ def _torchvision(name: str, file: Path) -> Backbone:
     architecture = name.removesuffix("_features")
     network = torchvision.models.get_model(architecture)
     tensors = read_weights(file)
-    missing, unexpected = network.load_state_dict(_fitting(tensors, network, file), strict=False)
+    _check_shapes(tensors, network, file)
+    missing, unexpected = network.load_state_dict(tensors, strict=False)
     last = ("classifier.", "fc.")  # how torchvision calls what follows the convolutions
     is_whole = not missing
     if unexpected or not all(key.startswith(last) for key in missing):
@@ -229,15 +230,14 @@ def _torchvision(name: str, file: Path) -> Backbone:
     )
 
 
-def _fitting(tensors: dict[str, Tensor], network: nn.Module, file: Path) -> dict[str, Tensor]:
-    """Return the tensors, if each has the shape that the network expects."""
+def _check_shapes(tensors: dict[str, Tensor], network: nn.Module, file: Path) -> None:
+    """Raise an error that names the file; torch's own lists every tensor."""
     for name, expected in network.state_dict().items():
         if name in tensors and tensors[name].shape != expected.shape:
             raise ValueError(
                 f"{file} belongs to another network: its {name} is {tuple(tensors[name].shape)}, "
                 f"expected {tuple(expected.shape)}."
             )
-    return tensors
 
 
 def _average() -> nn.Sequential:

@@ -13,7 +13,6 @@ from torch import Tensor
 from helpers.catalog import WEIGHTS, weights_folder
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.pth$")
-CHUNK = 1 << 20  # bytes
 
 
 def find_weights(name: str) -> Path | None:
@@ -93,8 +92,5 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

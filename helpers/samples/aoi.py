@@ -8,13 +8,12 @@ nor grain alone gives a class away.
 
 import csv
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
+
+from helpers.samples.packing import draw_all
 
 SIZE = 512  # pixels along each side
 COUNTS = {"train": 720, "test": 120}
@@ -100,8 +99,7 @@ def write(folder: Path, seed: int = 0) -> None:
             (folder / f"{split}_images" / name, label, _generator(seed, split, index))
             for index, (name, label) in enumerate(zip(names, classes, strict=True))
         ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(_write_picture, jobs), total=len(jobs), desc="Drawing pictures"))
+    draw_all(_write_picture, jobs)
 
 
 def _generator(seed: int, split: str, *index: int) -> np.random.Generator:
@@ -113,8 +111,7 @@ def _write_table(path: Path, rows: list[tuple]) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def _write_picture(job: tuple[Path, int, np.random.Generator]) -> None:
-    path, label, rng = job
+def _write_picture(path: Path, label: int, rng: np.random.Generator) -> None:
     # cv2.imwrite fails on Windows where the path holds letters outside ASCII.
     path.write_bytes(cv2.imencode(".png", draw(label, rng), PNG_LEVEL + PNG_STRATEGY)[1])
 

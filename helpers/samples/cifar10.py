@@ -12,18 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from helpers.samples.drawing import (
-    Array,
-    Canvas,
-    draw_all,
-    photograph,
-    write_tar_gz,
-)
+from helpers.catalog import CIFAR10
+from helpers.samples.drawing import Array, Canvas, photograph
+from helpers.samples.packing import draw_all, write_tar_gz
 from helpers.samples.scenes import SCENES, SUBJECTS
 
-CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
+CLASSES = CIFAR10.classes
 COUNTS = {"train": 500, "test": 500}  # pictures in each batch
 BATCHES = {f"data_batch_{n}": f"training batch {n} of 5" for n in range(1, 6)}
 BATCHES["test_batch"] = "testing batch 1 of 1"
@@ -95,12 +89,16 @@ def write(folder: Path, seed: int = 0) -> None:
         for part, batch in enumerate(classes.values())
         for index, label in enumerate(batch)
     ]
-    pictures = iter(draw_all(lambda job: draw(*job), jobs))
-    folder_name = "cifar-10-batches-py"
-    files = {f"{folder_name}/batches.meta": _old_pickle(_meta())}
+    pictures = iter(draw_all(draw, jobs))
+    meta = {
+        b"num_cases_per_batch": COUNTS["train"],
+        b"label_names": [name.encode() for name in CLASSES],
+        b"num_vis": 3 * SIZE**2,
+    }
+    files = {f"{CIFAR10.inner}/batches.meta": _old_pickle(meta)}
     for name, batch in classes.items():
         rows = np.stack([next(pictures).transpose(2, 0, 1).ravel() for _ in batch])  # (N, 3072)
-        files[f"{folder_name}/{name}"] = _old_pickle(
+        files[f"{CIFAR10.inner}/{name}"] = _old_pickle(
             {
                 b"batch_label": BATCHES[name].encode(),
                 b"labels": batch.tolist(),
@@ -111,15 +109,7 @@ def write(folder: Path, seed: int = 0) -> None:
                 ],
             }
         )
-    write_tar_gz(folder / "cifar-10-python.tar.gz", files, level=1)
-
-
-def _meta() -> dict:
-    return {
-        b"num_cases_per_batch": COUNTS["train"],
-        b"label_names": [name.encode() for name in CLASSES],
-        b"num_vis": 3 * SIZE**2,
-    }
+    write_tar_gz(folder / "cifar-10-python.tar.gz", files)
 
 
 class _OldPickler(pickle._Pickler):

@@ -15,6 +15,8 @@ from helpers.samples.drawing import (
     choose,
     ellipse,
     jitter,
+    pick,
+    shade,
     smooth,
 )
 
@@ -40,14 +42,14 @@ def lay(table: Canvas) -> None:
     """Draw the table top and, at its far end, things that belong to no dish."""
     rng = table.rng
     top = choose(rng, TABLES)
-    table.fill(EVERYWHERE, Paint(jitter(rng, top.colour), top.grain, top.pitch, top.other))
+    table.fill(EVERYWHERE, top.varied(rng))
     pattern = table.place(angle=rng.uniform(0, 180))
     if rng.random() < 0.4:  # planks or checks
         lines = [np.array([[x, -6], [x, 6]]) for x in np.arange(-5, 5, rng.uniform(0.25, 0.7))]
-        shade = tuple(0.7 * value for value in top.colour)
-        pattern.stroke(lines, rng.uniform(0.02, 0.15), shade, 0.6)
+        dark = shade(top.colour, 0.7)
+        pattern.stroke(lines, rng.uniform(0.02, 0.15), dark, 0.6)
         if rng.random() < 0.4:
-            pattern.place(angle=90).stroke(lines, 0.1, shade, 0.6)
+            pattern.place(angle=90).stroke(lines, 0.1, dark, 0.6)
     for _ in range(rng.integers(0, 4)):
         angle = rng.uniform(0, 2 * np.pi)
         place = 1.35 * np.array([np.cos(angle), np.sin(angle)])
@@ -64,9 +66,9 @@ def _glass(at: Canvas) -> None:
 def _small_bowl(at: Canvas) -> None:
     rng = at.rng
     at.fill(ellipse(0.04, 0.04, 0.36), (30, 25, 22), soft=0.08, opacity=0.4)
-    at.fill(ellipse(0, 0, 0.34), jitter(rng, choose(rng, PLATES)))
-    inside = choose(rng, ((60, 30, 20), (190, 60, 40), (236, 226, 200), (90, 130, 60)))
-    at.fill(ellipse(0, 0, 0.27), Paint(jitter(rng, inside), 0.06, light=-0.3))
+    at.fill(ellipse(0, 0, 0.34), pick(rng, PLATES))
+    inside = pick(rng, ((60, 30, 20), (190, 60, 40), (236, 226, 200), (90, 130, 60)))
+    at.fill(ellipse(0, 0, 0.27), Paint(inside, 0.06, light=-0.3))
 
 
 def _cutlery(at: Canvas) -> None:
@@ -81,7 +83,7 @@ def _plate(at: Canvas, round_share: float = 0.7) -> None:
     rng = at.rng
     if rng.random() < 0.15:
         return
-    colour = jitter(rng, choose(rng, PLATES), 8)
+    colour = pick(rng, PLATES, 8)
     if rng.random() < round_share:
         outlines = [ellipse(0, 0, size) for size in (1.12, 0.84, 0.8)]
     else:
@@ -89,7 +91,7 @@ def _plate(at: Canvas, round_share: float = 0.7) -> None:
         outlines = [box(-wide * s, -high * s, wide * s, high * s) for s in (1, 0.86, 0.84)]
     at.fill(outlines[0] + 0.06, (25, 20, 18), soft=0.1, opacity=0.5)
     at.fill(outlines[0], Paint(colour, 0.02, 0.3))
-    at.fill(outlines[1], tuple(0.86 * value for value in colour), soft=0.02)
+    at.fill(outlines[1], shade(colour, 0.86), soft=0.02)
     at.fill(outlines[2], Paint(colour, 0.02, 0.3, light=0.1), soft=0.02)
 
 
@@ -106,7 +108,7 @@ def _salad(at: Canvas) -> None:
     rng = at.rng
     for _ in range(rng.integers(5, 12)):
         leaf = blob(rng, *rng.normal(0, 0.16, 2), 0.13, 0.09, 0.3)
-        at.fill(leaf, Paint(jitter(rng, choose(rng, GREENS), 14), 0.12, 0.03, light=0.5))
+        at.fill(leaf, Paint(pick(rng, GREENS, 14), 0.12, 0.03, light=0.5))
 
 
 def _fries(at: Canvas) -> None:
@@ -128,7 +130,7 @@ def _tomatoes(at: Canvas) -> None:
 def _mash(at: Canvas) -> None:
     colour = choose(at.rng, ((232, 214, 160), (240, 236, 228), (226, 176, 150)))
     _slab(at, blob(at.rng, 0, 0, 0.26, 0.2, 0.15), Paint(colour, 0.08, 0.05, light=0.3),
-          Paint(tuple(0.8 * value for value in colour)), 0.05)  # fmt: skip
+          Paint(shade(colour, 0.8)), 0.05)  # fmt: skip
 
 
 def _pizza(at: Canvas) -> None:
@@ -136,11 +138,11 @@ def _pizza(at: Canvas) -> None:
     rng = at.rng
     _plate(at)
     kind = rng.choice(3, p=(0.6, 0.22, 0.18))
-    start, end = (0, 360)
+    start, end = 0, 360
     if kind == 1:
-        start, end = rng.uniform(30, 110), 360
+        start = rng.uniform(30, 110)
     elif kind == 2:
-        start, end = 0, rng.uniform(38, 62)
+        end = rng.uniform(38, 62)
         at = at.place(-0.6, -0.25, 1.35)
     swing, phase = rng.normal(0, 0.012, 5), rng.uniform(0, 6, 5)
     angle = np.radians(np.linspace(start, end, 90, endpoint=kind != 0))
@@ -149,10 +151,10 @@ def _pizza(at: Canvas) -> None:
     tip = np.zeros((int(kind != 0), 2))
     colour = jitter(rng, CRUST, 22)
     crust = Paint(colour, 0.10, 0.04, BURNT, rng.uniform(0.05, 0.25), light=0.2)
-    _slab(at, np.vstack([edge, tip]), crust, Paint(tuple(0.6 * v for v in colour)), 0.05)
+    _slab(at, np.vstack([edge, tip]), crust, Paint(shade(colour, 0.6)), 0.05)
     rim = rng.uniform(0.78, 0.9)
     at.fill(np.vstack([edge * (rim + 0.03), tip]), Paint(jitter(rng, SAUCE), 0.1), soft=0.015)
-    cheese = Paint(jitter(rng, CHEESE, 20), 0.07, rng.uniform(0.04, 0.12), jitter(rng, SAUCE), 
+    cheese = Paint(jitter(rng, CHEESE, 20), 0.07, rng.uniform(0.04, 0.12), jitter(rng, SAUCE),
                    rng.uniform(0.1, 0.5))  # fmt: skip
     at.fill(np.vstack([edge * (rim - 0.02), tip]), cheese, soft=0.02)
     _toppings(at, start, end, rim)
@@ -175,7 +177,7 @@ def _toppings(at: Canvas, start: float, end: float, rim: float) -> None:
 def _salami(at: Canvas) -> None:
     rng = at.rng
     disc = blob(rng, 0, 0, 0.105, 0.1, 0.04)
-    at.fill(disc, tuple(0.6 * v for v in (170, 50, 34)))
+    at.fill(disc, shade((170, 50, 34), 0.6))
     at.fill(disc * 0.88, Paint(jitter(rng, (176, 56, 40), 8), 0.08, 0.02, (208, 112, 76), 0.25))
 
 
@@ -187,7 +189,7 @@ def _olive(at: Canvas) -> None:
 def _leaf(at: Canvas) -> None:
     rng = at.rng
     leaf = smooth((-0.13, 0), (0, -0.07), (0.13, 0), (0, 0.07))
-    at.fill(leaf, Paint(jitter(rng, choose(rng, GREENS)), 0.1, 0.02, light=0.4))
+    at.fill(leaf, Paint(pick(rng, GREENS), 0.1, 0.02, light=0.4))
     at.stroke(np.array([[-0.1, 0], [0.1, 0]]), 0.012, (150, 176, 100))
 
 
@@ -199,8 +201,8 @@ def _mushroom(at: Canvas) -> None:
 
 
 def _pepper(at: Canvas) -> None:
-    colour = choose(at.rng, ((90, 140, 50), (200, 50, 36), (232, 180, 50), (170, 70, 110)))
-    at.stroke(ellipse(0, 0, 0.13, 0.09, 0, 170), 0.035, jitter(at.rng, colour))
+    colour = pick(at.rng, ((90, 140, 50), (200, 50, 36), (232, 180, 50), (170, 70, 110)))
+    at.stroke(ellipse(0, 0, 0.13, 0.09, 0, 170), 0.035, colour)
 
 
 def _melted_cheese(at: Canvas) -> None:
@@ -226,8 +228,8 @@ def _whole_steak(at: Canvas) -> None:
     rng = at.rng
     outline = blob(rng, 0, 0, rng.uniform(0.58, 0.72), rng.uniform(0.36, 0.5), 0.12)
     colour = jitter(rng, BROWN, 24)
-    top = Paint(colour, 0.14, 0.04, tuple(0.62 * v for v in colour), rng.uniform(0.2, 0.5), 0.3)
-    _slab(at, outline, top, Paint(tuple(0.62 * v for v in colour), 0.1), rng.uniform(0.07, 0.15))
+    top = Paint(colour, 0.14, 0.04, shade(colour, 0.62), rng.uniform(0.2, 0.5), 0.3)
+    _slab(at, outline, top, Paint(shade(colour, 0.62), 0.1), rng.uniform(0.07, 0.15))
     if rng.random() < 0.55:  # a rim of fat along one side
         first = rng.integers(0, 48)
         rim = np.roll(outline, first, axis=0)[: rng.integers(12, 24)] * 0.96
@@ -236,13 +238,8 @@ def _whole_steak(at: Canvas) -> None:
         _grill_marks(at, outline)
     if rng.random() < 0.3:
         butter = at.place(*rng.normal(0, 0.12, 2), 1, rng.uniform(0, 90))
-        _slab(
-            butter,
-            box(-0.09, -0.07, 0.09, 0.07),
-            Paint((246, 226, 140)),
-            Paint((206, 180, 96)),
-            0.04,
-        )
+        piece = box(-0.09, -0.07, 0.09, 0.07)
+        _slab(butter, piece, Paint((246, 226, 140)), Paint((206, 180, 96)), 0.04)
     elif rng.random() < 0.5:
         for _ in range(rng.integers(3, 12)):
             _leaf(at.place(*rng.normal(0, 0.14, 2), rng.uniform(0.3, 0.9), rng.uniform(0, 360)))
@@ -255,10 +252,8 @@ def _grill_marks(at: Canvas, outline: Array) -> None:
     step = rng.uniform(0.13, 0.22)
     for turn in (0, 70)[: rng.integers(1, 3)]:
         tilt = np.radians(rng.uniform(30, 60) + turn)
-        along, across = (
-            np.array([np.cos(tilt), np.sin(tilt)]),
-            np.array([-np.sin(tilt), np.cos(tilt)]),
-        )
+        along = np.array([np.cos(tilt), np.sin(tilt)])
+        across = np.array([-np.sin(tilt), np.cos(tilt)])
         marks = []
         for offset in np.arange(-0.6, 0.6, step):
             near = outline[np.abs(outline @ across - offset) < 0.06] @ along
@@ -279,9 +274,9 @@ def _sliced_steak(at: Canvas) -> None:
         outline = np.vstack(
             [ellipse(-0.05, 0, 0.09, high, 90, 270), ellipse(0.03, 0, 0.12, high, -90, 90)]
         )
-        dark = Paint(tuple(0.6 * v for v in colour), 0.1)
+        dark = Paint(shade(colour, 0.6), 0.1)
         _slab(slice_at, outline, Paint(colour, 0.12, 0.03), dark, 0.05)
-        pink = Paint(inside, 0.07, 0.04, tuple(0.85 * v for v in inside), light=0.2)
+        pink = Paint(inside, 0.07, 0.04, shade(inside, 0.85), light=0.2)
         slice_at.fill(outline * [0.7, 0.88], pink, soft=0.02)
 
 
@@ -292,13 +287,13 @@ def _sushi(at: Canvas) -> None:
     rows = rng.integers(1, 4)
     kinds = [choose(rng, PIECES) for _ in range(rows)]
     size = rng.uniform(0.8, 1.15) * (1.35, 1.1, 0.95)[rows - 1]
-    for row, kind in enumerate(kinds):
+    for row, (draw_piece, pitch) in enumerate(kinds):
         y = (row - (rows - 1) / 2) * 0.46 * size
         core, count = choose(rng, CORES), rng.integers(3, 6)
         for column in range(count):
-            x = (column - (count - 1) / 2) * (0.36 if kind is not _nigiri else 0.32) * size
+            x = (column - (count - 1) / 2) * pitch * size
             piece = at.place(x, y + rng.normal(0, 0.03), size, rng.normal(0, 5))
-            kind(piece, jitter(rng, core, 8))
+            draw_piece(piece, jitter(rng, core, 8))
     if rng.random() < 0.55:
         wasabi = blob(rng, rng.uniform(-0.8, 0.8), 0.72, 0.13, 0.1, 0.2)
         at.fill(wasabi, Paint(jitter(rng, (150, 180, 84)), 0.1, 0.03, light=0.4))
@@ -319,7 +314,7 @@ def _maki(at: Canvas, core: Colour) -> None:
     at.fill(outline * 0.86, Paint(jitter(rng, RICE, 6), 0.10, 0.02))
     at.fill(blob(rng, *rng.normal(0, 0.012, 2), 0.07, 0.065, 0.15), Paint(core, 0.1, 0.03))
     if rng.random() < 0.5:
-        at.fill(blob(rng, 0.03, 0.03, 0.035, 0.03), jitter(rng, choose(rng, CORES)))
+        at.fill(blob(rng, 0.03, 0.03, 0.035, 0.03), pick(rng, CORES))
 
 
 def _inside_out(at: Canvas, core: Colour) -> None:
@@ -339,7 +334,7 @@ def _nigiri(at: Canvas, core: Colour) -> None:
     pillow = smooth((-0.14, -0.26), (0.14, -0.26), (0.14, 0.26), (-0.14, 0.26))
     rice = Paint(jitter(rng, RICE, 6), 0.09, 0.02)
     _slab(at, pillow * 1.05, rice, rice, 0.09)
-    colour = core if rng.random() < 0.2 else jitter(rng, choose(rng, FISH), 8)
+    colour = core if rng.random() < 0.2 else pick(rng, FISH, 8)
     topping = smooth((-0.15, -0.3), (0.15, -0.3), (0.16, 0.29), (-0.15, 0.31))
     at.fill(topping, Paint(colour, 0.05, light=0.35), soft=0.01)
     stripes = [np.array([[-0.11, y], [0.11, y + 0.08]]) for y in np.arange(-0.22, 0.2, 0.075)]
@@ -352,5 +347,5 @@ TOPPINGS: tuple[Callable[[Canvas], None], ...] = (
     _salami, _salami, _olive, _leaf, _mushroom, _pepper, _melted_cheese,
 )  # fmt: skip
 SIDES = (_salad, _fries, _tomatoes, _mash)
-PIECES = (_maki, _maki, _inside_out, _nigiri)
+PIECES = ((_maki, 0.36), (_maki, 0.36), (_inside_out, 0.36), (_nigiri, 0.32))  # and how far apart
 DISHES = (_pizza, _steak, _sushi)

@@ -1,25 +1,16 @@
-"""What the drawn photographs share: a canvas, its paints, a camera and the packing of archives."""
+"""What the drawn photographs share: a canvas, its paints and a camera."""
 
-import gzip
 import math
-import os
-import tarfile
-import zipfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 Array = np.ndarray
 Colour = tuple[float, float, float]  # red, green, blue, 0 to 255
 
-JPEG_QUALITY = 88
 FINE = 4  # binary digits after the point that cv2 is given with each coordinate
 
 
@@ -47,6 +38,10 @@ class Paint:
     other: Colour | None = None
     share: float = 0.4
     light: float = 0.0
+
+    def varied(self, rng: np.random.Generator) -> "Paint":
+        """Return the same paint in a colour near its own."""
+        return replace(self, colour=jitter(rng, self.colour))
 
 
 class Canvas:
@@ -254,6 +249,16 @@ def choose(rng: np.random.Generator, options: Sequence) -> Any:
     return options[rng.integers(len(options))]
 
 
+def pick(rng: np.random.Generator, colours: Sequence[Colour], amount: float = 12) -> Colour:
+    """Return a colour near one of several."""
+    return jitter(rng, choose(rng, colours), amount)
+
+
+def shade(colour: Colour, share: float, grey: float = 0) -> Colour:
+    """Return a colour mixed with a grey, black at first; with a share above 1 it is brighter."""
+    return tuple(share * value + (1 - share) * grey for value in colour)
+
+
 def photograph(canvas: Canvas, sharpness: float = 1) -> Array:
     """Return what a middling camera makes of a canvas: uneven light, tint, blur and noise.
 
@@ -279,37 +284,3 @@ def photograph(canvas: Canvas, sharpness: float = 1) -> Array:
         pixels = cv2.GaussianBlur(pixels, (0, 0), blur)
     pixels += np.float32(rng.uniform(1, 7)) * rng.standard_normal((*shape, 1), dtype=np.float32)
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
-def jpeg(pixels: Array) -> bytes:
-    """Return a picture, red, green, blue, as the content of a JPEG file."""
-    options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
-    return cv2.imencode(".jpg", pixels[..., ::-1], options)[1].tobytes()
-
-
-def draw_all(draw: Callable, jobs: list) -> list:
-    """Return what `draw` makes of each job, in order, drawn on all processors."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(tqdm(pool.map(draw, jobs), total=len(jobs), desc="Drawing pictures"))
-
-
-def write_zip(path: Path, files: dict[str, bytes]) -> None:
-    """Write a zip archive that has the same bytes on every day and every system."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            entry = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))
-            entry.create_system, entry.external_attr = 3, 0o644 << 16
-            archive.writestr(entry, content)
-
-
-def write_tar_gz(path: Path, files: dict[str, bytes], level: int) -> None:
-    """Write a compressed tar archive that has the same bytes on every day and every system."""
-    with (
-        path.open("wb") as file,
-        gzip.GzipFile("", "wb", level, file, mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-    ):
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, BytesIO(content))

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.catalog import FOOD
 from helpers.samples.dishes import DISHES, lay
-from helpers.samples.drawing import (
-    Array,
-    Canvas,
-    choose,
-    draw_all,
-    jpeg,
-    photograph,
-    write_zip,
-)
+from helpers.samples.drawing import Array, Canvas, choose, photograph
+from helpers.samples.packing import draw_jpegs, write_zip
 
-CLASSES = ("pizza", "steak", "sushi")
+CLASSES = FOOD.classes
 COUNTS = {"train": (78, 75, 72), "test": (25, 19, 31)}  # as in the real data set
 
 
@@ -60,9 +54,7 @@ def write(folder: Path, seed: int = 0) -> None:
     seed : int
         Seed of the whole data set; the same seed gives the same bytes.
     """
-    jobs = _jobs(seed)
-    pictures = draw_all(lambda job: jpeg(draw(*job)), list(jobs.values()))
-    write_zip(folder / "pizza_steak_sushi.zip", dict(zip(jobs, pictures, strict=True)))
+    write_zip(folder / "pizza_steak_sushi.zip", draw_jpegs(draw, _jobs(seed)))
 
 
 def _jobs(seed: int) -> dict[str, tuple[int, np.random.Generator]]:

@@ -1,8 +1,10 @@
 """What the pictures of the CIFAR-10 sample show: ten subjects in their surroundings."""
 
+from functools import partial
+
 import numpy as np
 
-from helpers.samples import pets
+from helpers.samples.animals import draw_animal
 from helpers.samples.drawing import (
     EVERYWHERE,
     Canvas,
@@ -10,9 +12,10 @@ from helpers.samples.drawing import (
     Paint,
     blob,
     box,
-    choose,
     ellipse,
     jitter,
+    pick,
+    shade,
     smooth,
 )
 
@@ -22,20 +25,14 @@ PAINTS = ((190, 40, 36), (36, 70, 150), (226, 224, 220), (40, 42, 46), (150, 154
 SKY, SEA, GRASS = (142, 182, 222), (58, 100, 132), (108, 142, 70)
 HIDES = ((134, 86, 50), (92, 58, 38), (164, 116, 72), (60, 44, 38), (196, 168, 130))
 FROGS = ((96, 138, 54), (122, 116, 60), (132, 92, 54), (70, 104, 60), (170, 120, 50))
-FEATHERS = (
-    (112, 84, 62),
-    (60, 62, 70),
-    (190, 186, 178),
-    (176, 76, 50),
-    (66, 104, 150),
-    (190, 160, 60),
-)
+FEATHERS = ((112, 84, 62), (60, 62, 70), (190, 186, 178), (176, 76, 50), (66, 104, 150),
+            (190, 160, 60))  # fmt: skip
 
 
 def _sky(canvas: Canvas) -> None:
     rng = canvas.rng
     cloud = (232, 234, 238) if rng.random() < 0.6 else None
-    colour = jitter(rng, choose(rng, (SKY, (96, 140, 206), (196, 204, 212), (212, 180, 160))), 18)
+    colour = pick(rng, (SKY, (96, 140, 206), (196, 204, 212), (212, 180, 160)), 18)
     canvas.fill(EVERYWHERE, Paint(colour, 0.03, 0.5, cloud, rng.uniform(0.1, 0.6)))
 
 
@@ -48,7 +45,7 @@ def _ground(canvas: Canvas, horizon: float, paint: Paint) -> None:
 def _sea(canvas: Canvas) -> None:
     rng = canvas.rng
     _sky(canvas)
-    colour = jitter(rng, choose(rng, (SEA, (90, 130, 140), (120, 140, 156), (40, 70, 100))), 14)
+    colour = pick(rng, (SEA, (90, 130, 140), (120, 140, 156), (40, 70, 100)), 14)
     _ground(canvas, rng.uniform(-0.4, 0.5), Paint(colour, 0.14, 0.06))
 
 
@@ -58,14 +55,14 @@ def _meadow(canvas: Canvas) -> None:
     if rng.random() < 0.6:  # woods at the far end
         colour = jitter(rng, (64, 82, 50), 14)
         _ground(canvas, rng.uniform(-0.8, -0.1), Paint(colour, 0.25, 0.1))
-    colour = jitter(rng, choose(rng, (GRASS, (150, 146, 84), (140, 116, 78))), 16)
+    colour = pick(rng, (GRASS, (150, 146, 84), (140, 116, 78)), 16)
     _ground(canvas, rng.uniform(-0.2, 0.6), Paint(colour, 0.14, 0.05))
 
 
 def _woods(canvas: Canvas) -> None:
     rng = canvas.rng
-    colour = jitter(rng, choose(rng, ((62, 84, 46), (96, 90, 58), (120, 130, 80))), 16)
-    canvas.fill(EVERYWHERE, Paint(colour, 0.25, 0.12, tuple(1.4 * v for v in colour), 0.35))
+    colour = pick(rng, ((62, 84, 46), (96, 90, 58), (120, 130, 80)), 16)
+    canvas.fill(EVERYWHERE, Paint(colour, 0.25, 0.12, shade(colour, 1.4), 0.35))
     for x in rng.uniform(-1, 1, rng.integers(0, 5)):
         canvas.fill(box(x - 0.06, -2, x + 0.06, rng.uniform(0.3, 1.2)), jitter(rng, (74, 58, 44)))
 
@@ -79,28 +76,24 @@ def _road(canvas: Canvas) -> None:
 def _wall(canvas: Canvas) -> None:
     """Draw a plain backdrop or the side of a house."""
     rng = canvas.rng
-    colour = jitter(
-        rng, choose(rng, ((228, 226, 222), (150, 140, 130), (180, 160, 140), (96, 92, 96)))
-    )
+    colour = pick(rng, ((228, 226, 222), (150, 140, 130), (180, 160, 140), (96, 92, 96)))
     canvas.fill(EVERYWHERE, Paint(colour, 0.04, 0.3))
     if rng.random() < 0.4:
         for x in np.arange(-1.2, 1.2, 0.6):
             canvas.fill(box(x, -0.9, x + 0.3, -0.3), jitter(rng, GLASS))
-    _ground(canvas, rng.uniform(0.3, 0.9), Paint(tuple(0.8 * v for v in colour), 0.06, 0.1))
+    _ground(canvas, rng.uniform(0.3, 0.9), Paint(shade(colour, 0.8), 0.06, 0.1))
 
 
 def _leaves(canvas: Canvas) -> None:
     rng = canvas.rng
-    colour = jitter(rng, choose(rng, (GRASS, (92, 76, 54), (60, 70, 58), (150, 140, 124))), 16)
-    canvas.fill(EVERYWHERE, Paint(colour, 0.2, 0.08, tuple(0.7 * v for v in colour)))
+    colour = pick(rng, (GRASS, (92, 76, 54), (60, 70, 58), (150, 140, 124)), 16)
+    canvas.fill(EVERYWHERE, Paint(colour, 0.2, 0.08, shade(colour, 0.7)))
 
 
 def _airplane(at: Canvas) -> None:
     rng = at.rng
-    colour = jitter(
-        rng, choose(rng, ((226, 228, 230), (150, 156, 164), (86, 94, 90), (190, 60, 50)))
-    )
-    body, wing = Paint(colour, light=0.4), Paint(tuple(0.72 * v for v in colour))
+    colour = pick(rng, ((226, 228, 230), (150, 156, 164), (86, 94, 90), (190, 60, 50)))
+    body, wing = Paint(colour, light=0.4), Paint(shade(colour, 0.72))
     thick = rng.uniform(0.09, 0.15)
     if rng.random() < 0.3:  # seen from above or below
         at = at.place(angle=rng.uniform(-60, 60))
@@ -135,7 +128,7 @@ def _shadow(at: Canvas, y: float) -> None:
 
 def _automobile(at: Canvas) -> None:
     rng = at.rng
-    colour = Paint(jitter(rng, choose(rng, PAINTS)), light=0.4)
+    colour = Paint(pick(rng, PAINTS), light=0.4)
     if rng.random() < 0.35:
         _front(at, colour, roof=rng.uniform(-0.5, -0.4))
         return
@@ -172,12 +165,12 @@ def _front(at: Canvas, colour: Paint, roof: float) -> None:
 
 def _truck(at: Canvas) -> None:
     rng = at.rng
-    colour = Paint(jitter(rng, choose(rng, PAINTS)), light=0.3)
+    colour = Paint(pick(rng, PAINTS), light=0.3)
     if rng.random() < 0.2:
         _front(at, colour, roof=rng.uniform(-0.95, -0.75))
         return
     _shadow(at, 0.6)
-    load = Paint(jitter(rng, choose(rng, (*PAINTS, (230, 230, 228), (140, 110, 80)))), light=0.25)
+    load = Paint(pick(rng, (*PAINTS, (230, 230, 228), (140, 110, 80))), light=0.25)
     top = rng.choice([rng.uniform(-0.7, -0.5), rng.uniform(-0.1, 0.1)], p=[0.75, 0.25])
     at.fill(box(-0.3, top, 1, 0.38), load)
     cab = rng.uniform(-0.5, -0.2)
@@ -191,13 +184,11 @@ def _truck(at: Canvas) -> None:
 
 def _ship(at: Canvas) -> None:
     rng = at.rng
-    hull = Paint(jitter(rng, choose(rng, PAINTS)), light=0.2)
+    hull = Paint(pick(rng, PAINTS), light=0.2)
     deck = rng.uniform(0.05, 0.2)
     if rng.random() < 0.35:  # under sail
         at.stroke(np.array([[0, deck], [0, -0.95]]), 0.04, (90, 70, 50))
-        sail = Paint(
-            jitter(rng, choose(rng, ((238, 236, 230), (238, 236, 230), (200, 90, 60)))), light=0.2
-        )
+        sail = Paint(pick(rng, ((238, 236, 230), (238, 236, 230), (200, 90, 60))), light=0.2)
         at.fill(
             np.array([(0.05, -0.9), (0.05, deck - 0.08), (rng.uniform(0.4, 0.7), deck - 0.08)]),
             sail,
@@ -211,16 +202,16 @@ def _ship(at: Canvas) -> None:
             y = deck - 0.17 * level - 0.1
             at.stroke(np.array([[left + 0.05, y], [right - 0.05, y]]), 0.05, GLASS)
         funnel = rng.uniform(0, 0.3)
-        at.fill(box(funnel, -0.55, funnel + 0.16, deck - 0.1), jitter(rng, choose(rng, PAINTS)))
+        at.fill(box(funnel, -0.55, funnel + 0.16, deck - 0.1), pick(rng, PAINTS))
     at.fill(np.array([(-1, deck), (1, deck), (0.8, 0.4), (-0.75, 0.4)]), hull)
     at.stroke(np.array([[-0.9, 0.42], [0.95, 0.42]]), 0.06, (214, 222, 226), 0.7)
 
 
 def _bird(at: Canvas) -> None:
     rng = at.rng
-    colour = jitter(rng, choose(rng, FEATHERS))
-    body, dark = Paint(colour, 0.08, light=0.3), Paint(tuple(0.65 * v for v in colour), 0.08)
-    pale = Paint(tuple(0.4 * v + 0.6 * 226 for v in colour), 0.06)
+    colour = pick(rng, FEATHERS)
+    body, dark = Paint(colour, 0.08, light=0.3), Paint(shade(colour, 0.65), 0.08)
+    pale = Paint(shade(colour, 0.4, 226), 0.06)
     if rng.random() < 0.3:  # in flight
         for side in (-1, 1):
             at.fill(
@@ -247,9 +238,9 @@ def _bird(at: Canvas) -> None:
 
 def _frog(at: Canvas) -> None:
     rng = at.rng
-    colour = jitter(rng, choose(rng, FROGS))
-    skin = Paint(colour, 0.1, 0.06, tuple(0.6 * v for v in colour), rng.uniform(0.05, 0.4), 0.4)
-    pale = Paint(tuple(0.5 * v + 0.5 * 220 for v in colour))
+    colour = pick(rng, FROGS)
+    skin = Paint(colour, 0.1, 0.06, shade(colour, 0.6), rng.uniform(0.05, 0.4), 0.4)
+    pale = Paint(shade(colour, 0.5, 220))
     at.fill(ellipse(0, 0.5, 0.85, 0.14), (16, 18, 14), soft=0.08, opacity=0.5)
     for side in (-1, 1):
         at.fill(blob(rng, side * 0.55, 0.28, 0.34, 0.24), skin)  # thigh
@@ -262,7 +253,7 @@ def _frog(at: Canvas) -> None:
         face.fill(ellipse(side * 0.28, -0.2, 0.15), skin)
         face.fill(ellipse(side * 0.29, -0.2, 0.1), jitter(rng, (206, 176, 70)))
         face.fill(ellipse(side * 0.3, -0.2, 0.06), (10, 10, 10))
-    face.stroke(ellipse(0, -0.02, 0.36, 0.16, 10, 170), 0.03, tuple(0.4 * v for v in colour))
+    face.stroke(ellipse(0, -0.02, 0.36, 0.16, 10, 170), 0.03, shade(colour, 0.4))
 
 
 def _four_legs(at: Canvas, hide: Paint, dark: Colour, slim: float) -> Canvas:
@@ -277,8 +268,8 @@ def _four_legs(at: Canvas, hide: Paint, dark: Colour, slim: float) -> Canvas:
                    (0, 0.3 * slim), (-0.6, 0.3 * slim)), hide)  # fmt: skip
     grazing = rng.random() < 0.15
     x, y = (-0.95, 0.5) if grazing else (-0.78 + rng.normal(0, 0.06), rng.uniform(-0.75, -0.55))
-    at.fill(np.array([(-0.62, back), (-0.3, back), (-0.5, 0.2), (x - 0.02, y + 0.1), (x + 0.12, y)])
-            [[0, 1, 2, 3, 4]], hide)  # fmt: skip
+    neck = [(-0.62, back), (-0.3, back), (-0.5, 0.2), (x - 0.02, y + 0.1), (x + 0.12, y)]
+    at.fill(np.array(neck), hide)
     return at.place(x, y, 1, rng.normal(-35 if grazing else 0, 8))
 
 
@@ -292,8 +283,8 @@ def _muzzle(head: Canvas, hide: Paint, dark: Colour) -> None:
 
 def _deer(at: Canvas) -> None:
     rng = at.rng
-    colour = jitter(rng, choose(rng, HIDES[:3]))
-    dark = tuple(0.5 * v for v in colour)
+    colour = pick(rng, HIDES[:3])
+    dark = shade(colour, 0.5)
     hide = Paint(
         colour, 0.08, 0.05, (224, 206, 180) if rng.random() < 0.25 else None, 0.1, light=0.3
     )
@@ -312,12 +303,12 @@ def _deer(at: Canvas) -> None:
 
 def _horse(at: Canvas) -> None:
     rng = at.rng
-    colour = jitter(rng, choose(rng, (*HIDES, (226, 222, 216), (120, 116, 114))))
-    dark = tuple(0.4 * v for v in colour)
+    colour = pick(rng, (*HIDES, (226, 222, 216), (120, 116, 114)))
+    dark = shade(colour, 0.4)
     hide = Paint(
         colour, 0.06, 0.06, (234, 230, 222) if rng.random() < 0.15 else None, 0.35, light=0.4
     )
-    hair = Paint(jitter(rng, choose(rng, (dark, (40, 32, 28), (214, 190, 150)))), 0.15)
+    hair = Paint(pick(rng, (dark, (40, 32, 28), (214, 190, 150))), 0.15)
     at.fill(smooth((0.62, -0.2), (0.82, -0.1), (0.9, 0.5), (0.74, 0.45)), hair)  # tail
     head = _four_legs(at, hide, dark, rng.uniform(0.95, 1.2))
     head.fill(smooth((0.05, -0.2), (0.25, -0.1), (0.5, 0.5), (0.3, 0.45)), hair)  # mane
@@ -325,14 +316,7 @@ def _horse(at: Canvas) -> None:
     _muzzle(head, hide, dark)
 
 
-def _cat(at: Canvas) -> None:
-    pets.animal(at, label=0)
-
-
-def _dog(at: Canvas) -> None:
-    pets.animal(at, label=1)
-
-
+_cat, _dog = partial(draw_animal, label=0), partial(draw_animal, label=1)
 # What each class is, and how often it is seen in which surroundings.
 SUBJECTS = (
     _airplane, _automobile, _bird, _cat, _deer, _dog, _frog, _horse, _ship, _truck,
