@@ -185,7 +185,8 @@ def test_nothing_names_a_machine_or_an_index():
 
 def test_rooms_are_small_and_import_downwards():
     order = [
-        *("__main__", "workbook", "doctor", "plots", "recipes", "pretrain", "report", "features"),
+        *("__main__", "pages", "lab", "workbook", "slides", "startup", "missing"),
+        *("doctor", "plots", "recipes", "pretrain", "report", "features"),
         *(
             "transfer",
             "weights",
