@@ -19,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m helpers", description="The workshop's tools.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("doctor", help="look at this machine and say what is missing")
+    doctor = commands.add_parser("doctor", help="look at this machine and say what is missing")
+    doctor.add_argument("--paste", action="store_true", help="with more, to ask for help with")
     run = commands.add_parser("run", help="execute the notebooks in order into build/")
     run.add_argument("--only", metavar="NN", help="one step, for example 03")
     run.add_argument("--data", choices=("sample", "real"), help="which data to use")
@@ -36,8 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     mirror.add_argument("--bind", default="", metavar="ADDRESS", help="instead of all networks")
     mirror.add_argument("--port", type=int, default=8080, metavar="N")
     mirror.add_argument("--write-sums", action="store_true", help="write SHA256SUMS first")
-    commands.add_parser("lab", help="open JupyterLab on your own copy of the notebooks")
-    commands.add_parser("test", help="run every check that CI runs")
+    learner = commands.add_parser("learner", help="cut or renew your own copies of the notebooks")
+    learner.add_argument("folder", nargs="?", metavar="DIR", help="instead of workbook/")
+    learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
+    lab = commands.add_parser("lab", help="open JupyterLab on your own copy of the notebooks")
+    lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
+    lab.add_argument("--no-browser", action="store_true", help="only print the address")
+    test = commands.add_parser("test", help="run every check that CI runs")
+    test.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
     commands.add_parser("clean", help="remove build/, runs/, samples and caches")
     options = parser.parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):  # a Windows pipe may not know every letter of a path
@@ -58,8 +65,9 @@ def _call(options: argparse.Namespace) -> int:
         from helpers import doctor
 
         checks = doctor.examine()
-        print(doctor.report(checks))
-        print(doctor.verdict(checks))
+        print(doctor.paste(checks) if options.paste else doctor.report(checks))
+        if not options.paste:
+            print(doctor.verdict(checks))
         return int(any(check.status == "FAIL" for check in checks))
     if options.command == "samples":
         from helpers.catalog import DATA_SETS
@@ -77,8 +85,18 @@ def _call(options: argparse.Namespace) -> int:
             print(f"Written: {mirror.write_sums(options.folder)}")
         mirror.serve(options.folder, options.bind, options.port)
         return 0
+    if options.command == "lab":
+        from helpers.lab import lab
+
+        return lab(options.present, not options.no_browser)
     from helpers import workbook
 
+    if options.command == "learner":
+        from helpers.learner import learner, told
+
+        folder = options.folder or workbook.home() / "workbook"
+        print(told(learner(workbook.notebook_files(), folder, options.fresh)))
+        return 0
     if options.command == "run":
         return workbook.run(options.only, options.data)
     if options.command == "execute":
@@ -87,7 +105,7 @@ def _call(options: argparse.Namespace) -> int:
     if options.command == "clean":
         workbook.clean()
         return 0
-    return {"lab": workbook.lab, "test": workbook.test}[options.command]()
+    return workbook.test(not options.no_browser)
 
 
 def _sentence(error: Exception) -> str:

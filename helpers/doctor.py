@@ -1,7 +1,9 @@
 """Look at this machine: what the workshop needs, whether it is here, and what to do if not."""
 
 import importlib.metadata
+import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -282,6 +284,42 @@ def report(checks: list[Check]) -> str:
         Starts and ends with three backticks, so that chats show it as it is.
     """
     return "\n".join(["```", *map(str, checks), "```"])
+
+
+def paste(checks: list[Check]) -> str:
+    """Return the report with what a helper asks next: versions, settings, and what to add by hand.
+
+    Parameters
+    ----------
+    checks : list of Check
+        From `examine`.
+
+    Returns
+    -------
+    str
+        Without your name: your home folder is written as ~.
+    """
+    wanted = ("torch", "torchvision", "opencv-python-headless", "ipykernel", *PACKAGES)
+    versions = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in wanted
+        if any(importlib.metadata.distributions(name=name))
+    ]
+    settings = [f"{name}={os.environ[name]}" for name in os.environ if name.startswith("WORKSHOP_")]
+    lines = [
+        *map(str, checks),
+        f"Versions: {', '.join(versions)}",
+        f"Settings: {', '.join(sorted(settings)) or 'none'}",
+        f"Folder: {home()}",
+        f"Python: {sys.executable}",
+    ]
+    text = "\n".join(["```", *lines, "```"]).replace(str(Path.home()), "~")
+    text = re.sub(rf"(?<=[/\\]){re.escape(Path.home().name)}(?=[/\\])", "…", text)
+    text = re.sub("//[^/@ ]+@", "//", text)  # a name and a password in an address
+    return (
+        f"{text}\nStep and cell: (for example step 07, the third code cell)\n"
+        "What I did: \nWhat I expected: \nLast lines of the error: "
+    )
 
 
 def verdict(checks: list[Check]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: distinct for colour-blind eyes too. Source: jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
@@ -86,19 +87,56 @@ def show_pictures(
     if heading:
         axes[0, 0].figure.suptitle(heading, x=0.01, ha="left", fontsize=15)
     in_colour = any(3 in np.asarray(picture).shape for picture in pictures)
-    _show_photographs() if in_colour else plt.show()
+    _show(photographs=in_colour)
 
 
-def _show_photographs() -> None:
-    """Show the figure as JPEG where it goes into a notebook: PNG takes five times the space."""
+def _show(photographs: bool = False) -> None:
+    """Show the figure, in a notebook with a description for those who cannot see it.
+
+    Photographs go as JPEG, which takes a fifth of the room.
+    """
     if "inline" not in plt.get_backend():
         plt.show()
         return
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
+    from IPython.core.pylabtools import print_figure
+    from IPython.display import display
 
-    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})
-    plt.show()
-    set_matplotlib_formats("png")
+    figure, kind = plt.gcf(), "jpeg" if photographs else "png"
+    options = {"pil_kwargs": {"quality": 85}} if photographs else {}
+    data = print_figure(figure, kind, base64=True, **options)
+    mime = f"image/{kind}"
+    display(
+        {mime: data, "text/plain": repr(figure)},
+        raw=True,
+        metadata={mime: {"alt": describe(figure)}},
+    )
+    plt.close(figure)
+
+
+def describe(figure: Figure) -> str:
+    """Return in words what a figure shows: its titles, axes and lines.
+
+    Parameters
+    ----------
+    figure : Figure
+        Drawn.
+
+    Returns
+    -------
+    str
+        At most 400 characters.
+    """
+    parts = [figure.get_suptitle()]
+    for axis in figure.axes:
+        title = axis.get_title(loc="left") or axis.get_title()
+        labels = " against ".join(filter(None, (axis.get_ylabel(), axis.get_xlabel())))
+        lines = [line.get_label() for line in axis.get_lines()]
+        names = ", ".join(name for name in lines if name and not name.startswith("_"))
+        parts.append(": ".join(filter(None, (title, labels, names))))
+    pictures = sum(bool(axis.images) for axis in figure.axes)
+    start = f"{pictures} pictures" if pictures > 1 else "A picture" if pictures else "A chart"
+    text = "; ".join(filter(None, parts)).replace("\n", ", ")
+    return f"{start}. {text}"[:400]
 
 
 def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
@@ -140,7 +178,7 @@ def show_heat(
             extent=(-0.5, width - 0.5, height - 0.5, -0.5),
             interpolation="bilinear",
         )
-    _show_photographs()
+    _show(photographs=True)
 
 
 def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> None:
@@ -177,7 +215,7 @@ def show_bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
     axis.invert_yaxis()
     axis.margins(x=0.12)
     axis.set(title=title, xlabel=xlabel)
-    plt.show()
+    _show()
 
 
 def show_lines(
@@ -210,7 +248,7 @@ def show_lines(
     axis.grid(alpha=0.3)
     if any(lines):
         axis.legend()
-    plt.show()
+    _show()
 
 
 def show_histograms(pictures: Mapping[str, np.ndarray], title: str) -> None:
@@ -259,9 +297,9 @@ def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0].set_ylim(bottom=0)
-    axes[1].legend(loc="lower right", fontsize=11)
+    axes[1].legend(loc="lower right", fontsize=12)
     figure.suptitle(title, x=0.01, ha="left", fontsize=15)
-    plt.show()
+    _show()
 
 
 def show_confusion(confusion: pd.DataFrame, title: str) -> None:
@@ -293,4 +331,4 @@ def show_confusion(confusion: pd.DataFrame, title: str) -> None:
     axis.set_yticks(ticks, confusion.index)
     axis.spines[:].set_visible(False)
     axis.set(title=title, xlabel="predicted", ylabel="true")
-    plt.show()
+    _show()

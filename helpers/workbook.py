@@ -1,6 +1,5 @@
-"""The notebooks as files: execute them, keep their times, cut the attendee's copies."""
+"""The notebooks as files: execute them, keep their times, run every check."""
 
-import contextlib
 import copy
 import json
 import os
@@ -20,18 +19,20 @@ from traitlets.config import Config
 
 from helpers.catalog import REPOSITORY, home
 from helpers.files import whole_file
+from helpers.slides import with_slides
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 CELL_SECONDS = 1800  # a cell that runs longer hangs
 CHECKS = (
     "python -m ruff check .",
     "python -m ruff format --check .",
-    "python -m pytest --durations 5",
+    "python -m pytest --durations 5 -m not(browser)",
     # strictly, and with the network cut: a notebook that asks for anything fails
     "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
     "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
     "--durations 5 notebooks",
 )
+BROWSER_CHECK = "python tests/cut_network.py python -m pytest --durations 5 -m browser tests"
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -66,6 +67,32 @@ def notebook_files(only: str | None = None) -> list[Path]:
         steps = ", ".join(file.name[:2] for file in files)
         raise ValueError(f"No notebook starts with {only!r}. The steps are {steps}.")
     return chosen
+
+
+def minutes(notebook: nbformat.NotebookNode) -> int:
+    """Return how long it takes to read and do a step: what its header says.
+
+    The rule: 150 words a minute, 5 seconds for a line of code, half a minute for a figure, 4
+    minutes for an exercise, and one for the machine; to the nearest 5. `python -m helpers run`
+    measures the machine's part.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Complete.
+
+    Returns
+    -------
+    int
+        Minutes.
+    """
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    words = sum(len(re.findall(r"\w+", source)) for source in text)
+    lines = sum(len(re.findall(r"^\s*(?!###)\S", source, flags=re.M)) for source in code)
+    figures = sum(bool(re.search(r"^\s*show_", source, flags=re.M)) for source in code)
+    exercises = sum(bool(re.match(r"\w+ = checks\.", source)) for source in code)
+    return 5 * round((words / 150 + lines / 12 + figures / 2 + 4 * exercises + 1) / 5)
 
 
 def execute(file: Path) -> nbformat.NotebookNode:
@@ -160,53 +187,28 @@ def save(only: str | None = None) -> None:
         if file in chosen:
             _settle(notebook)
             with whole_file(file) as partial:
-                nbformat.write(notebook, partial)
+                nbformat.write(with_slides(notebook), partial)
             print(f"Executed and saved {file.name}.")
 
 
-def learner(folder: Path) -> list[Path]:
-    """Copy the notebooks without their outputs, for an attendee to work in.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the copies go. A copy that is already there is left alone.
-
-    Returns
-    -------
-    list of Path
-        The copies that were made.
-    """
-    made = []
-    for file in notebook_files():
-        target = Path(folder) / file.name
-        if target.exists():
-            continue
-        with whole_file(target) as partial:
-            nbformat.write(_without_outputs(nbformat.read(file, as_version=4)), partial)
-        made.append(target)
-    return made
-
-
-def lab() -> int:
-    """Open JupyterLab on the attendee's copies; return its exit code."""
-    folder = home() / "workbook"
-    made = learner(folder)
-    print(f"{len(made)} new notebooks in workbook/; your own work there is never overwritten.")
-    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={folder}"]
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a server is stopped
-        return subprocess.call(command)
-    return 0
-
-
-def test() -> int:
-    """Run every check that CI runs; return 1 if one fails.
+def test(browser: bool = True) -> int:
+    """Run every check that CI runs.
 
     They run on the sample in homes of their own, so that neither your data nor your runs change
     the result.
+
+    Parameters
+    ----------
+    browser : bool
+        False leaves out what is done in Chromium.
+
+    Returns
+    -------
+    int
+        1 if a check failed, else 0.
     """
     failed = []
-    for number, command in enumerate(CHECKS):
+    for number, command in enumerate([*CHECKS, *([BROWSER_CHECK] if browser else [])]):
         print(f"\n$ {command}", flush=True)
         environment = os.environ | _fresh_home(f"test-{number}")
         words = [sys.executable if word == "python" else word for word in command.split()]
@@ -249,7 +251,7 @@ def _write_copy(notebook: nbformat.NotebookNode, name: str) -> None:
     with whole_file(build_folder() / "notebooks" / f"{name}.ipynb") as partial:
         nbformat.write(notebook, partial)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="", mermaid_js_url="")
-    html, _ = exporter.from_notebook_node(_without_widgets(notebook), {"metadata": {"name": name}})
+    html, _ = exporter.from_notebook_node(without_widgets(notebook), {"metadata": {"name": name}})
     with whole_file(build_folder() / "html" / f"{name}.html") as partial:
         partial.write_text(html, encoding="utf-8")
 
@@ -262,18 +264,7 @@ def _failed_cell(notebook: nbformat.NotebookNode) -> str:
     return ""
 
 
-def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy of the notebook as it is before its first run."""
-    notebook = copy.deepcopy(notebook)
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-            cell.metadata.pop("execution", None)
-    return notebook
-
-
-def _without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return a copy without progress bars: a page on its own can only show them empty."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import nbformat
 
+from helpers.feedback import BEGIN, END
+from helpers.workbook import minutes
+
 HEADER = ("**You will be able to**", "**Minutes**", "**Needs**", "**Leaves**")
 MOST_LINES = 18  # in a code cell
 MOST_BYTES = 1_500_000
@@ -22,19 +25,21 @@ def faults(file):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     text = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     return [
-        *_structure(file, notebook.cells, text),
+        *_structure(file, notebook, notebook.cells, text),
         *_execution(code),
         *_length(file, code),
-        *_pictures(text),
+        *_pictures(text, code),
         *_markers(code),
     ]
 
 
-def _structure(file, cells, text):
+def _structure(file, notebook, cells, text):
     title = text[0].source if text else ""
     step = file.name[:2]
     if not cells or cells[0].cell_type != "markdown" or not title.startswith(f"# {step} "):
         yield f"the first cell must be the header '# {step} …'"
+    if f"| **Minutes** | {minutes(notebook)} |" not in title:
+        yield f"the header must say {minutes(notebook)} minutes: see helpers.workbook.minutes"
     for part in HEADER:
         if part not in title:
             yield f"the header has no {part}"
@@ -70,13 +75,19 @@ def _execution(code):
 
 def _length(file, code):
     for number, cell in enumerate(code, start=1):
-        if len(cell.source.splitlines()) > MOST_LINES:
+        lines = [line for line in cell.source.splitlines() if line.strip() not in (BEGIN, END)]
+        if len(lines) > MOST_LINES:
             yield f"code cell {number} is longer than {MOST_LINES} lines"
     if file.stat().st_size > MOST_BYTES:
         yield f"it is larger than {MOST_BYTES / 1e6} MB"
 
 
-def _pictures(text):
+def _pictures(text, code):
+    for number, cell in enumerate(code, start=1):
+        for output in cell.outputs:
+            for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})):
+                if len(output.metadata.get(kind, {}).get("alt", "").split()) < 4:
+                    yield f"the picture of code cell {number} has no alternative text"
     for cell in text:
         if "![](" in cell.source or re.search(r"<img(?![^>]*\balt=.\w)", cell.source):
             yield "a picture has no alternative text"

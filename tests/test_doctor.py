@@ -1,7 +1,10 @@
+from importlib.metadata import version
+from pathlib import Path
+
 import pytest
 from conftest import REPOSITORY, run_python
 
-from helpers import doctor
+from helpers import __main__, doctor
 
 
 def test_a_report_is_a_block_to_paste():
@@ -9,6 +12,21 @@ def test_a_report_is_a_block_to_paste():
     assert doctor.report(checks) == ("```\n[OK]   A: fine\n[FAIL] B: bad\n       -> Mend it.\n```")
     assert doctor.verdict(checks).startswith("Not ready yet: B.")
     assert doctor.verdict(checks[:1]) == "Ready: nothing failed."
+
+
+def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/ada"))
+    monkeypatch.setenv("WORKSHOP_MIRROR", "http://ada:secret@10.0.0.1:8080")
+    monkeypatch.setattr("helpers.doctor.home", lambda: Path("/work/ada/course"))
+    monkeypatch.setattr("helpers.doctor.examine", lambda: [doctor.check_python()])
+    assert __main__.main(["doctor", "--paste"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("```\n[OK]   Python: ") and printed.count("```") == 2
+    assert f"torch {version('torch')}, " in printed
+    assert "Settings: WORKSHOP_HOME=" in printed and "WORKSHOP_MIRROR=http://10.0.0.1" in printed
+    assert "Folder: /work/…/course" in printed and "/ada/" not in printed
+    assert "secret" not in printed
+    assert "Step and cell: " in printed
 
 
 def test_this_machine_is_ready(home):

@@ -10,7 +10,7 @@ from nbformat import v4
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
-HEADER = "# 01 T\n**You will be able to** **Minutes** **Needs** **Leaves**"
+HEADER = "# 01 T\n**You will be able to** | **Minutes** | 0 | **Needs** **Leaves**"
 LAST = "## Check yourself\n## Key points\n- a\n- b\n- c"
 
 
@@ -50,6 +50,11 @@ def stderr(cells):
     cells[1].outputs.append(v4.new_output("stream", name="stderr", text="warning"))
 
 
+def blind(cells):
+    data, told = {"image/png": ""}, {"image/png": {"alt": "A chart."}}
+    cells[1].outputs.append(v4.new_output("display_data", data=data, metadata=told))
+
+
 @pytest.mark.parametrize(
     ("action", "fault"),
     [
@@ -60,10 +65,12 @@ def stderr(cells):
         (lambda cells: cells[1].update(outputs=[]), "nothing can be compared"),
         (lambda cells: cells[1].outputs.append(v4.new_output("error")), "an error"),
         (stderr, "stderr"),
+        (blind, "has no alternative text"),
         (lambda cells: cells[1].outputs[0].update(text="/home/me/a"), "path of the machine"),
         (lambda cells: cells.pop(0), "first cell must be the header"),
         (lambda cells: cells[0].update(source="# 02 T"), "header '# 01"),
-        (lambda cells: cells[0].update(source="# 01 T"), "no **Minutes**"),
+        (lambda cells: cells[0].update(source="# 01 T"), "no **Needs**"),
+        (lambda cells: cells[0].update(source=HEADER.replace("0", "5")), "must say 0 minutes"),
         (lambda cells: cells.pop(-1), "Key points"),
         (lambda cells: cells[-1].update(source=LAST[:-4]), "three points"),
         (lambda cells: cells[-1].update(source=LAST + "\n[n](02_u.ipynb)"), "leads nowhere"),

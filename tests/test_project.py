@@ -185,7 +185,8 @@ def test_nothing_names_a_machine_or_an_index():
 
 def test_rooms_are_small_and_import_downwards():
     order = [
-        *("__main__", "pages", "lab", "workbook", "slides", "startup", "missing"),
+        *("__main__", "pages", "lab", "workbook", "slides", "learner", "checks"),
+        *("feedback", "startup", "missing"),
         *("doctor", "plots", "recipes", "pretrain", "report", "features"),
         *(
             "transfer",
@@ -206,8 +207,9 @@ def test_rooms_are_small_and_import_downwards():
     for file in (REPOSITORY / "helpers").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 360, file
-        room = "samples" if file.parent.name == "samples" else file.stem
-        if room != "__init__" or file.parent.name == "samples":
+        folder = file.parent.name  # samples and checks are rooms of several files
+        room = file.stem if folder == "helpers" else folder
+        if room != "__init__":
             imported = re.findall(r"^from helpers\.(\w+)|^from helpers import (\w+)", text, re.M)
             for name in (a or b for a, b in imported):
                 assert order.index(name) > order.index(room) or name == room, (room, name)
@@ -219,3 +221,15 @@ def test_helpers_are_imported_without_what_they_may_not_need():
         "print([m for m in ('matplotlib', 'pandas', 'torchvision', 'IPython') if m in sys.modules])"
     )
     assert run_python(code).stdout == "[]\n"
+
+
+def test_the_minutes_of_the_readme_are_those_of_the_notebooks():
+    minutes = {}
+    for file in sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
+        header = nbformat.read(file, as_version=4).cells[0].source
+        minutes[file.name] = int(re.search(r"\*\*Minutes\*\* \| (\d+)", header).group(1))
+    rows = re.findall(r"^\| \[.*\]\(notebooks/(.*)\) \|.*\| (\d+) \|$", README, flags=re.M)
+    assert {name: int(number) for name, number in rows} == minutes
+    half = sum(number for name, number in minutes.items() if name < "10")
+    assert f"steps 01 to 09: {half} minutes" in README
+    assert re.search(rf"all twelve: {sum(minutes.values())}\s+minutes", README)

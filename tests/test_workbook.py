@@ -80,16 +80,6 @@ def test_without_ipywidgets_the_bar_is_text(place):
     assert "bar: 100%" in "".join(output.text for output in cell.outputs)
 
 
-def test_a_copy_has_no_outputs_and_is_never_overwritten(place, capsys):
-    workbook.save("01")
-    (copied, _) = workbook.learner(place / "workbook")
-    (_, cell) = nbformat.read(copied, as_version=4).cells
-    assert cell.outputs == [] and cell.execution_count is None
-    copied.write_text("my work")
-    assert workbook.learner(place / "workbook") == []
-    assert copied.read_text() == "my work"
-
-
 def test_cleaning_spares_real_data_and_your_work(place):
     kept = ("data/aoi/real/a.png", "data/README.md", "data/weights/a", "workbook/01.ipynb")
     gone = ("data/aoi/sample-1/a.png", "data/aoi/cache/b", "data/aoi/.sample-1.x/c", "runs/r/m")

@@ -1,0 +1,191 @@
+"""The exercises of steps 10 to 12: features, archives, folders of pictures."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from helpers.checks.loops import NO_EVAL, Spy, spy_batches
+from helpers.feedback import Wrong, exercise, same
+
+# --- 10
+
+
+@exercise(
+    "10",
+    "new_head",
+    "body.requires_grad_(False) freezes every weight of the body.",
+    "Give back nn.Linear(outputs, classes): it is new, so it can learn.",
+)
+def new_head(answer: Callable) -> None:
+    """The body is frozen, the head can learn."""
+    body = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(5))
+    head = answer(body, 5, 2)
+    frozen = [not parameter.requires_grad for parameter in body.parameters()]
+    if not isinstance(head, nn.Module):
+        raise Wrong("give back the new layer.", head, nn.Linear(5, 2))
+    logits = head(torch.randn(3, 5))
+    if logits.shape != (3, 2):
+        raise Wrong("the head turns `outputs` numbers into `classes`.", logits, torch.zeros(3, 2))
+    if not any(frozen):
+        raise Wrong("nothing is frozen: body.requires_grad_(False), with the underscore.")
+    if not all(frozen):
+        raise Wrong("only a part of the body is frozen.", sum(frozen), len(frozen))
+    if not all(parameter.requires_grad for parameter in head.parameters()):
+        raise Wrong("the head is frozen too. Then nothing can learn.")
+    if (logits >= 0).all() and (logits.sum(dim=1) - 1).abs().max() < 1e-4:
+        raise Wrong("there is a softmax in the head. The loss does that: give back logits.")
+
+
+@exercise(
+    "10",
+    "compute_features",
+    "network.eval(); inside `with torch.no_grad():` a loop over the batches.",
+    "Collect network(pictures) and labels in two lists, and join each with torch.cat.",
+)
+def compute_features(answer: Callable) -> None:
+    """Every picture once, in order, in evaluation mode, without gradients."""
+    network = Spy()
+    expected = network(torch.cat([pictures for pictures, _ in spy_batches()])).detach()
+    network.modes.clear()
+    pair = answer(network.train(), spy_batches())
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise Wrong("give back two tensors: features, labels.", pair, ("features", "labels"))
+    same(
+        *(pair[0], expected, "one row of features for each picture, in order."),
+        last=(expected[8:], "only the last batch is left: collect all, then `torch.cat`."),
+        softmax=(expected.softmax(dim=1), "features, not probabilities: no softmax."),
+        mean=(expected.mean(dim=0), "one row for each picture, no average over them."),
+    )
+    same(
+        pair[1],
+        torch.cat([labels for _, labels in spy_batches()]),
+        "the labels, in the same order.",
+    )
+    if network.modes[0][0]:
+        raise Wrong(NO_EVAL)
+
+
+# --- 11
+
+
+@exercise(
+    "11",
+    "to_picture",
+    "The row holds the red plane, then green, then blue. Each plane goes line by line.",
+    "row.reshape(3, 32, 32) is (channel, height, width).",
+)
+def to_picture(answer: Callable) -> None:
+    """Channel, height, width, and every pixel in its place."""
+    row = np.random.default_rng(0).integers(0, 256, 3072, dtype=np.uint8)
+    good = torch.from_numpy(row).view(3, 32, 32)
+    found = answer(row)
+    found = torch.as_tensor(np.ascontiguousarray(found)) if found is not None else found
+    mixed = torch.from_numpy(row).view(32, 32, 3)
+    same(
+        *(found, good, "(channel, height, width) = (3, 32, 32)."),
+        mixed=(mixed, "reshape(32, 32, 3) mixes the planes; they lie one after another."),
+        turned=(
+            mixed.movedim(-1, 0),
+            "reshape(32, 32, 3) mixes the planes: use (3, 32, 32).",
+        ),
+        grey=(good[0], "this is the red plane only."),
+        unit=(good / 255, "leave the pixels as they are: uint8, 0 to 255."),
+    )
+
+
+@exercise(
+    "11",
+    "normalise_batch",
+    "mean and std have three numbers, one a channel. Their shape must be (1, 3, 1, 1).",
+    "torch.tensor(mean).view(1, 3, 1, 1); then (images.float() / 255 - mean) / std",
+)
+def normalise_batch(answer: Callable) -> None:
+    """All pictures at once, each channel with its own mean and deviation."""
+    images = torch.randint(0, 256, (4, 3, 3, 3), dtype=torch.uint8)
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    m, s = torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
+    unit = images.float() / 255
+    same(
+        *(
+            answer(images, mean, std),
+            (unit - m) / s,
+            "(pixel / 255 - mean) / std.",
+        ),
+        columns=(
+            (unit - m.flatten()) / s.flatten(),
+            "the means went to columns: view(1, 3, 1, 1).",
+        ),
+        rows=(
+            (unit - m.view(3, 1)) / s.view(3, 1),
+            "the means went to rows: view(1, 3, 1, 1).",
+        ),
+        range=((images.float() - m) / s, "the range: the pixels are still 0 to 255."),
+        own=((unit - unit.mean()) / unit.std(), "use the mean and std that were given."),
+        half=(unit - m, "the standard deviation was forgotten."),
+        times=((unit - m) * s, "divide by the standard deviation, do not multiply."),
+    )
+
+
+# --- 12
+
+
+@exercise(
+    "12",
+    "block",
+    "nn.Sequential of Conv2d, ReLU, Conv2d, ReLU, MaxPool2d(2).",
+    "Both kernels have 3x3 and no padding: 64 -> 62 -> 60 -> 30.",
+)
+def block(answer: Callable) -> None:
+    """Two convolutions with ReLU, and a pooling: 64 pixels become 30."""
+    made = answer(3, 8)
+    if not isinstance(made, nn.Module):
+        raise Wrong("give back a module: nn.Sequential(…).", made, nn.Sequential())
+    pictures = torch.randn(2, 3, 64, 64)
+    found, good = made(pictures), torch.zeros(2, 8, 30, 30)
+    kinds = [type(m) for m in made.modules()]
+    sides = {
+        60: "the pooling is missing.",
+        32: "there is a padding; this network has none.",
+        31: "one of the two convolutions is missing.",
+    }
+    if found.shape != good.shape:
+        what = (
+            sides.get(found.shape[-1], "the shape.")
+            if found.shape[1] == 8
+            else "`outputs` channels."
+        )
+        raise Wrong(what, found.detach(), good)
+    if kinds.count(nn.Conv2d) != 2:
+        raise Wrong("two convolutions are wanted.", kinds.count(nn.Conv2d), 2)
+    if (found < 0).any():
+        raise Wrong("negative numbers come out: a ReLU belongs after each convolution.")
+    first = made(pictures[:1]) + made(pictures[1:])
+    if nn.AvgPool2d in kinds:
+        raise Wrong("this network keeps the largest of four: nn.MaxPool2d.")
+    if sum(kind in (nn.ReLU, nn.GELU) for kind in kinds) < 2 and nn.Sequential in kinds:
+        raise Wrong("a ReLU belongs after each of the two convolutions.", first.detach(), good)
+
+
+@exercise(
+    "12",
+    "flatten_size",
+    "Send the dummy picture through the layers, and look at the shape that comes out.",
+    "layers(picture).flatten(1).shape[1]: everything but the batch dimension, multiplied.",
+)
+def flatten_size(answer: Callable) -> None:
+    """Measured with a dummy picture, for layers of any kind."""
+    for layers, side in ((nn.Conv2d(3, 10, 3), 8), (nn.MaxPool2d(2), 12), (nn.Conv2d(3, 4, 5), 9)):
+        out = layers(torch.zeros(2, 3, side, side))
+        found = answer(layers, torch.zeros(2, 3, side, side))
+        same(
+            *(found, out[0].numel(), "channels * height * width of what comes out."),
+            batch=(out.numel(), "the batch dimension counts too: flatten(1) leaves it alone."),
+            side=(out.shape[-1] ** 2, "the channels were forgotten."),
+            channels=(out.shape[1], "height and width were forgotten."),
+            before=(3 * side * side, "this is the size before the layers."),
+            fixed=(1690, "this number fits one network only: measure it."),
+        )
+        if isinstance(found, Tensor):
+            raise Wrong("a plain number is wanted, for nn.Linear.", found, out[0].numel())
