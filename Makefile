@@ -22,8 +22,8 @@ run: $(READY)  ## execute every notebook in order into build/ (ONLY=07: one; DAT
 test: $(READY)  ## every check that CI runs
 	@$(BIN)/python -m helpers test
 
-lab: $(READY)  ## open JupyterLab on your own copy of the notebooks
-	@$(BIN)/python -m helpers lab
+lab: $(READY)  ## open JupyterLab on your own copy of the notebooks (PRESENT=1: complete, with slides)
+	@$(BIN)/python -m helpers lab $(if $(PRESENT),--present)
 
 clean:  ## remove .venv, build/, runs/, samples and caches; no real data, not workbook/
 	@if [ -f $(READY) ]; then $(BIN)/python -m helpers clean; fi

@@ -60,11 +60,13 @@ def advice(
                 above, below = (place, below) if position < wants else (above, below or place)
     if above:
         return (
-            f"`{name}` is not there yet. It is made {above}. "
+            f"`{name}` is not there yet.\nIt is made {above}.\n"
             "Run that cell first, or all of them: Run > Run All Above Selected Cell."
         )
     if below:
-        return f"`{name}` is not there yet. It is made further down, {below}. Run that cell first."
+        return (
+            f"`{name}` is not there yet.\nIt is made further down, {below}.\nRun that cell first."
+        )
     return None
 
 

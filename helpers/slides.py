@@ -12,6 +12,7 @@ STYLE = """\
   --jp-content-font-size1: 20px !important;
   --jp-code-font-size: 18px !important;
 }
+.reveal .jp-OutputArea-output pre { font-size: 17px; }
 .reveal h1, .reveal h2, .reveal h3 { text-transform: none; }
 .reveal .jp-RenderedHTMLCommon h1 { font-size: 44px; margin: 0 0 16px; }
 .reveal .jp-RenderedHTMLCommon h2 { font-size: 34px; margin: 0 0 12px; }

@@ -39,8 +39,8 @@ def only_line(source):
 
 def test_the_cell_that_makes_the_name_is_named(notebook):
     assert missing.advice("train_batches", notebook, "print(train_batches)", only_line) == (
-        "`train_batches` is not there yet. It is made in the cell under "
-        "'A look at the first batch' (code cell 2). "
+        "`train_batches` is not there yet.\nIt is made in the cell under "
+        "'A look at the first batch' (code cell 2).\n"
         "Run that cell first, or all of them: Run > Run All Above Selected Cell."
     )
     assert "'01 T' (code cell 1)" in missing.advice("maths", notebook)
@@ -100,8 +100,8 @@ def test_a_real_kernel_says_which_cell_to_run(run_cell):
     (error,) = run_cell("print(train_batches)")
     assert error.output_type == "error" and error.ename == "NameError"
     assert error.traceback == [
-        "`train_batches` is not there yet. It is made in the cell under "
-        "'A look at the first batch' (code cell 2). "
+        "`train_batches` is not there yet.\nIt is made in the cell under "
+        "'A look at the first batch' (code cell 2).\n"
         "Run that cell first, or all of them: Run > Run All Above Selected Cell."
     ]
     assert run_cell("def double(x):\n    return factor * x") == []
