@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from helpers.catalog import data_folder
 from helpers.datasets import CsvImages, OpenedData, csv_images
-from helpers.files import CannotWrite, whole_file
+from helpers.files import CannotWrite, file_marks, whole_file
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,7 @@ def _fingerprint(dataset: CsvImages) -> str:
     """Return a name that changes when a picture file, the size or the channels change."""
     digest = hashlib.sha256(f"{dataset.size} {dataset.channels}".encode())
     for name in dataset.ids:
-        status = (dataset.image_dir / name).stat()
-        # st_ctime_ns changes on Linux and macOS even where a copy keeps the old time
-        marks = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        marks = file_marks(dataset.image_dir / name)
         digest.update(f"{name} {marks}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 

@@ -17,7 +17,7 @@ from torchvision.datasets import DatasetFolder
 from tqdm.auto import tqdm
 
 from helpers.cache import Pictures
-from helpers.files import DISK_FULL, CannotWrite, explained
+from helpers.files import DISK_FULL, CannotWrite, explained, file_marks
 from helpers.loaders import cpu_cores
 from helpers.training import mixed_precision
 
@@ -300,10 +300,7 @@ class FeatureCache:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         for path, label in samples:
-            status = Path(path).stat()
-            # st_ctime_ns changes on Linux and macOS even where a copy keeps the old time
-            marks = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            digest.update(f"{path} {label} {marks}\n".encode(errors="surrogateescape"))
+            digest.update(f"{path} {label} {file_marks(path)}\n".encode(errors="surrogateescape"))
         # What the transform and the loader do shows in what they make of a few pictures.
         for row in {0, len(samples) // 2, len(samples) - 1}:
             digest.update(self.dataset[row][0].contiguous().numpy())

@@ -108,6 +108,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def file_marks(path: Path) -> tuple[int, int, int]:
+    """Return the size and the times of a file: what changes when somebody changes the file."""
+    status = Path(path).stat()
+    # st_ctime_ns changes on Linux and macOS even where a copy keeps the old time
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def explained(error: OSError, path: Path) -> OSError:
     """Return `error` again with a sentence that says what to do about it.
 
