@@ -9,7 +9,7 @@ READY := .venv/ready
 # TORCH_INDEX=ADDRESS takes torch from there, without the CUDA packages: see README, "A small install".
 LOCK := $(if $(TORCH_INDEX),.venv/requirements-cpu.txt,requirements.txt)
 
-.PHONY: help setup run test lab clean
+.PHONY: help setup run test lab site clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 9
@@ -24,6 +24,9 @@ test: $(READY)  ## every check that CI runs
 
 lab: $(READY)  ## open JupyterLab on your own copy of the notebooks (PRESENT=1: complete, with slides)
 	@$(BIN)/python -m helpers lab $(if $(PRESENT),--present)
+
+site: $(READY)  ## build the complete notebooks as a static site in build/site
+	@$(BIN)/python -m helpers site
 
 clean:  ## remove .venv, build/, runs/, samples and caches; no real data, not workbook/
 	@if [ -f $(READY) ]; then $(BIN)/python -m helpers clean; fi

@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     lab = commands.add_parser("lab", help="open JupyterLab on your own copy of the notebooks")
     lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
     lab.add_argument("--no-browser", action="store_true", help="only print the address")
+    commands.add_parser("site", help="build the complete notebooks as a static site")
     test = commands.add_parser("test", help="run every check that CI runs")
     test.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
     commands.add_parser("clean", help="remove build/, runs/, samples and caches")
@@ -89,6 +90,11 @@ def _call(options: argparse.Namespace) -> int:
         from helpers.lab import lab
 
         return lab(options.present, not options.no_browser)
+    if options.command == "site":
+        from helpers.pages import site
+
+        print(f"Open {site()}. It needs no network.")
+        return 0
     from helpers import workbook
 
     if options.command == "learner":

@@ -4,7 +4,10 @@ import urllib.error
 import urllib.request
 
 import pytest
-from browsing import Lab, browser, is_local, new_page, served
+from browsing import SHOTS, Lab, browser, is_local, new_page, served
+
+from helpers import __main__
+from helpers.workbook import notebook_files
 
 pytestmark = pytest.mark.browser
 
@@ -108,6 +111,31 @@ def test_the_slides_open_and_advance(opened, tmp_path):
             seen.append(page.locator(".reveal section.present:not(.stack)").inner_text())
             page.keyboard.press("Space")
         assert seen[0].startswith("02 ") and "The files" in seen[1] and len(set(seen)) == 4
+
+
+def test_the_site_needs_no_network(opened, home, capsys):
+    pytest.importorskip("jupyter_book", reason="no jupyter-book: it is in the extra site")
+    assert __main__.main(["site"]) == 0
+    first = home / "build" / "site" / "index.html"
+    assert str(first) in capsys.readouterr().out
+    with new_page(opened) as page:
+        page.goto(first.as_uri())
+        steps = page.locator("article li a")
+        assert steps.count() == len(notebook_files())
+        page.screenshot(path=SHOTS / "site.png")
+        for number in (1, -1):
+            page.goto(first.as_uri())
+            title = steps.nth(number).inner_text()
+            steps.nth(number).click()
+            assert page.locator("article h1").inner_text().startswith(title)
+            drawn = page.locator(".cell_output img")
+            drawn.first.scroll_into_view_if_needed()
+            assert drawn.first.evaluate("image => image.complete && image.naturalWidth > 200")
+            assert "%|" not in page.locator("article").inner_text()  # no bar at 0 %
+            page.screenshot(path=SHOTS / f"site_{title[:2]}.png")
+        page.goto(f"{first.parent.as_uri()}/search.html?q=checkpoint")
+        page.locator("#search-results li a >> text=07 Train").wait_for()
+        page.screenshot(path=SHOTS / "site_search.png")
 
 
 def test_what_is_local_is_told_from_what_is_not():
