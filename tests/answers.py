@@ -21,6 +21,12 @@ MISTAKES = [
     ("AOIDataset", "raise FileNotFoundError(f\"{row['ID']} is missing or is not a picture\")", "pass", "None"),
     ("AOIDataset", "(self.size, self.size)", "(60, 60)", "not resized"),
     ("AOIDataset", "return picture, int", "return int", "a pair"),
+    ("AOIDataset", "FileNotFoundError", "ValueError", "must raise FileNotFoundError"),
+    ("AOIDataset", "if self.transform is not None:\n", "if True:\n", "only if it is there"),
+    ("AOIDataset", "self.table.iloc", "table.iloc", "`self.table`"),
+    ("normalise", "picture.float()", "picture.double()", "float32 is wanted"),
+    ("normalise", " - mean) / std", " - picture.float().mean() / 255) / (picture.float() / 255).std()", "that are given"),
+    ("normalise", "return ", "", "Is `return` missing"),
     ("normalise", " / 255", "", "0 to 255"),
     ("normalise", ".float() / 255", " // 255", "drops everything"),
     ("normalise", ") / std", ")", "deviation was forgotten"),
@@ -42,14 +48,19 @@ MISTAKES = [
     ("conv_output_size", "2 * padding", "padding", "both sides"),
     ("conv_output_size", "//", "/", "round down"),
     ("conv_output_size", "(kernel - 1) - 1", "(kernel - 1)", "- 1 inside"),
-    ("conv_output_size", "dilation * (kernel - 1)", "dilation * kernel", "formula"),
+    ("conv_output_size", "dilation * (kernel - 1)", "dilation * kernel", "term by term"),
+    ("conv_output_size", "return ", "", "Is `return` missing"),
     ("LeNet", "self.linear1 = nn", "linear1 = nn", "Did you forget `self.`"),
-    ("LeNet", "16 * size * size", "16 * 29 * 29", "a fixed number"),
-    ("LeNet", "16 * size * size", "16 * 128 * 128", "number of inputs"),
+    ("LeNet", "16 * size * size", "16 * 29 * 29", "a fixed size"),
+    ("LeNet", "16 * size * size", "16 * 128 * 128", "a fixed size"),
     ("LeNet", "return self.linear3(self.linear2(x).relu())", "return self.linear3(self.linear2(x).relu()).softmax(dim=1)", "softmax at the end"),
     ("LeNet", "return self.linear3(self.linear2(x).relu())", "return self.linear3(self.linear2(x).relu()).relu()", "after the last layer"),
     ("LeNet", "return self.linear3(self.linear2(x).relu())", "self.linear3(self.linear2(x).relu())", "`return` is missing"),
-    ("LeNet", "x.flatten(1)", "x.flatten()", "number of inputs"),
+    ("LeNet", "x.flatten(1)", "x.flatten()", "flatten everything but the batch"),
+    ("LeNet", "nn.Linear(120, 84)", "nn.Linear(84, 120)", "next one's inputs"),
+    ("LeNet", "self.linear2(x).relu()", "self.linear2(x)", "no ReLU before the linear layer with 84"),
+    ("LeNet", "self.linear2 = nn.Linear(120, 84)", "self.hidden = [nn.Linear(120, 84)]\n        self.linear2 = self.hidden[0].forward", "a plain list hides it"),
+    ("LeNet", "def forward", "def foward", "spelt right"),
     ("LeNet", "super().__init__()", "pass", "super().__init__()"),
     ("LeNet", "84, classes)", "84, 6)", "each picture and class"),
     # 06
@@ -58,12 +69,17 @@ MISTAKES = [
     ("cross_entropy", "right.log().mean()", "right.mean()", "logarithm is missing"),
     ("cross_entropy", "sum(dim=1, keepdim=True)", "sum(dim=0, keepdim=True)", "dim=1"),
     ("cross_entropy", "-right.log().mean()", "-right.mean().log()", "first the logarithm"),
-    ("cross_entropy", "-right.log().mean()", "torch.nn.CrossEntropyLoss()(probabilities, labels)", "softmax twice"),
+    ("cross_entropy", "-right.log().mean()", "torch.nn.CrossEntropyLoss()(probabilities, labels)", "by hand"),
     ("sgd_step", "parameter -=", "parameter +=", "up the hill"),
     ("sgd_step", "parameter -= rate", "parameter = parameter - rate", "nothing moved"),
     ("sgd_step", "parameter.grad = None", "pass", "not cleared"),
     ("sgd_step", "rate * ", "", "rate was forgotten"),
     ("sgd_step", "@torch.no_grad()", "", "torch.no_grad()"),
+    ("sgd_step", "for parameter in parameters", "for parameter in parameters.list", "a generator has no `list`"),
+    ("sgd_step", "        parameter.grad = None", "    for parameter in parameters:\n        parameter.grad = None", "only once"),
+    ("cross_entropy", "probabilities[torch.arange(len(labels)), labels]", "probabilities[:, labels]", "in every row"),
+    ("cross_entropy", "-right.log().mean()", "-right.log().mean().item()", "not a tensor"),
+    ("cross_entropy", "logits.exp()", "math.exp(logits)", "`math` was not imported"),
     # 07
     ("train_epoch", "optimizer.zero_grad()", "pass", "`zero_grad` is missing"),
     ("train_epoch", "        loss.backward()\n        optimizer.step()", "        optimizer.step()\n        loss.backward()", "no weight changed"),
@@ -71,6 +87,8 @@ MISTAKES = [
     ("train_epoch", "loss_fn(logits, labels)", "loss_fn(logits.softmax(dim=1), labels)", "softmax before the loss"),
     ("train_epoch", "loss.item() * len(labels)", "loss.item() * 3", "averages of the batches"),
     ("train_epoch", "model.train()", "model.eval()", "model.train()"),
+    ("train_epoch", "loss_fn(logits, labels)", "loss_fn(labels, logits)", "first the logits"),
+    ("train_epoch", "for pictures, labels in batches:\n        pictures, labels = pictures.to(device), labels.to(device)", "for pictures in batches:\n        labels = pictures[1]", "a batch is a pair"),
     ("train_epoch", "pictures, labels = pictures.to(device), labels.to(device)", "pass", "to the device"),
     ("train_epoch", "loss = loss_fn(logits, labels)", "loss = loss_fn(logits, labels).detach()", "backward"),
     ("train_epoch", "loss = loss_fn(logits, labels)", "loss = loss_fn(logits, labels.float())", "whole numbers"),
@@ -85,10 +103,12 @@ MISTAKES = [
     ("best_epoch", 'history.loc[history["valid_accuracy"].idxmax(), "epoch"]', 'history["valid_accuracy"].idxmax()', "counted from 0"),
     ("best_epoch", "valid_accuracy", "train_accuracy", "training part"),
     ("best_epoch", 'int(history.loc[history["valid_accuracy"].idxmax(), "epoch"])', 'history["valid_accuracy"].max()', "this is the accuracy"),
-    ("best_epoch", "idxmax", "idxmin", "worst"),
+    ("best_epoch", "idxmax", "idxmin", "the epochs need not begin at 1"),
     ("best_epoch", '"valid_accuracy"].idxmax', '"valid_loss"].idxmin', "lowest loss"),
     ("count_pairs", "counts[t, p]", "counts[p, t]", "swapped"),
-    ("count_pairs", "+= 1", "= 1", "count only once"),
+    ("count_pairs", "+= 1", "= 1", "counts only once"),
+    ("count_pairs", ", dtype=torch.int64", "", "int64 is wanted"),
+    ("count_pairs", "return counts", "return counts.tolist()", "not a tensor"),
     ("count_pairs", "counts[t, p] += 1", "counts[t, p] += t == p", "only the right ones"),
     ("count_pairs", "torch.zeros(classes, classes", "torch.zeros(3, 3", "without pictures"),
     ("count_pairs", "return counts", "return counts / len(true)", "not shares"),
@@ -100,6 +120,7 @@ MISTAKES = [
     ("predict", "@torch.no_grad()", "", "gradients are still on"),
     ("predict", "torch.cat(parts)", "torch.cat(parts).argmax(dim=1)", "only the winner"),
     ("write_submission", ", index=False", "", "index=False"),
+    ("write_submission", "predicted.numpy()", "list(predicted)", "becomes text"),
     ("write_submission", 'table["Label"] = predicted.numpy()', "pass", "no labels"),
     ("write_submission", "predicted.numpy()", "predicted.float().numpy()", "whole numbers"),
     ("write_submission", "to_csv(file, index=False)", "to_csv(index=False)", "no file was written"),
@@ -108,7 +129,11 @@ MISTAKES = [
     ("new_head", "body.requires_grad_(False)", "body.requires_grad = False", "nothing is frozen"),
     ("new_head", "body.requires_grad_(False)", "body[1].requires_grad_(False)", "only a part"),
     ("new_head", "return nn.Linear(outputs, classes)", "return nn.Linear(outputs, classes).requires_grad_(False)", "head is frozen"),
-    ("new_head", "nn.Linear(outputs, classes)", "nn.Linear(classes, outputs)", "inputs"),
+    ("new_head", "nn.Linear(outputs, classes)", "nn.Linear(classes, outputs)", "nn.Linear(outputs, classes)"),
+    ("new_head", "nn.Linear(outputs, classes)", "nn.Linear(outputs, 2)", "nn.Linear(outputs, classes)"),
+    ("new_head", "body.requires_grad_(False)", "for p in body.parameters: p.requires_grad = False", "brackets are missing"),
+    ("compute_features", "torch.cat(features), torch.cat(labels)", "torch.cat(labels), torch.cat(features)", "first the features"),
+    ("compute_features", "    return torch", "            return torch", "inside the loop"),
     ("new_head", "return nn", "nn", "give back the new layer"),
     ("new_head", "nn.Linear(outputs, classes)", "nn.Sequential(nn.Linear(outputs, classes), nn.Softmax(1))", "softmax in the head"),
     ("compute_features", "network.eval()", "pass", "model.eval()"),
@@ -123,6 +148,7 @@ MISTAKES = [
     ("to_picture", "(3, 32, 32)", "(3, 32, 32) / 255", "leave the pixels"),
     ("to_picture", "row.reshape(3, 32, 32)", "row[:1024].reshape(32, 32)", "red plane only"),
     ("to_picture", "(3, 32, 32)", "(3, 32, 32)[::-1]", "BGR"),
+    ("to_picture", "row.reshape(3, 32, 32)", "row.reshape(3, 32, 32).tolist()", "not a tensor"),
     ("normalise_batch", " / 255", "", "0 to 255"),
     ("normalise_batch", ".view(1, 3, 1, 1)", "", "went to columns"),
     ("normalise_batch", ".view(1, 3, 1, 1)", ".view(3, 1)", "went to rows"),
@@ -134,7 +160,9 @@ MISTAKES = [
     ("block", "nn.MaxPool2d", "nn.AvgPool2d", "nn.MaxPool2d"),
     ("block", "        nn.ReLU(),\n", "", "ReLU"),
     ("block", "nn.Conv2d(outputs, outputs, kernel_size=3)", "nn.Conv2d(outputs, inputs, kernel_size=3)", "channels"),
-    ("flatten_size", ".shape[1]", ".numel()", "batch dimension"),
+    ("block", "nn.Conv2d(outputs, outputs, kernel_size=3)", "nn.Conv2d(inputs, outputs, kernel_size=3)", "wants 3 channels, and gets 8"),
+    ("block", "kernel_size=3)", "kernel_size=5)", "5x5"),
+    ("flatten_size", ".shape[1]", ".shape[0]", "number of pictures"),
     ("flatten_size", "layers(picture)", "picture", "before the layers"),
     ("flatten_size", "layers(picture).flatten(1).shape[1]", "1690", "one network only"),
     ("flatten_size", "layers(picture).flatten(1).shape[1]", "layers(picture).shape[1]", "height and width were"),
@@ -155,7 +183,7 @@ ALSO_RIGHT = {
     def __getitem__(self, i):
         image = cv2.imread(f"{self.folder}/{self.names[i]}", 0)
         if image is None:
-            raise OSError("not a picture: " + self.names[i])
+            raise FileNotFoundError("not a picture: " + self.names[i])
         image = cv2.resize(image, (self.side, self.side), interpolation=cv2.INTER_AREA)
         return self.change(torch.tensor(image)[None]), torch.tensor(self.labels[i])""",
         """class AOIDataset:
@@ -306,7 +334,7 @@ ALSO_RIGHT = {
         "def new_head(body, outputs, classes):\n    for p in body.parameters():\n"
         "        p.requires_grad = False\n    return nn.Sequential(nn.Linear(outputs, classes))",
         "def new_head(body, outputs, classes):\n    [p.requires_grad_(False) for p in body.parameters()]\n"
-        "    return nn.LazyLinear(classes)",
+        "    return nn.Linear(outputs, classes, bias=False)",
     ],
     "compute_features": [
         "@torch.inference_mode()\ndef compute_features(network, batches):\n"
@@ -332,6 +360,8 @@ ALSO_RIGHT = {
         "def block(i, o):\n    layers = []\n    for a, b in ((i, o), (o, o)):\n"
         "        layers += [nn.Conv2d(a, b, 3), nn.ReLU(inplace=True)]\n"
         "    return nn.Sequential(*layers, nn.MaxPool2d(kernel_size=2, stride=2))",
+        "def block(i, o):\n    r = nn.ReLU()\n"
+        "    return nn.Sequential(nn.Conv2d(i, o, 3), r, nn.Conv2d(o, o, 3), r, nn.MaxPool2d(2))",
         "class block(nn.Module):\n    def __init__(self, i, o):\n        super().__init__()\n"
         "        self.a, self.b = nn.Conv2d(i, o, (3, 3)), nn.Conv2d(o, o, (3, 3))\n"
         "    def forward(self, x):\n"

@@ -97,7 +97,7 @@ def test_what_is_not_done_is_no_mistake(ask, name):
                         feedback.BEGIN in line
                     )
     result, answer, printed = ask(name, "\n".join(lines))
-    assert printed.startswith(f"{name}: not done yet.\nHint: ")
+    assert printed.startswith(f"{name}: not done yet. ") and printed.count("Hint: ") == 1
     assert result is answer and not feedback.tries
     assert checks.EXERCISES[name](result)
 
@@ -110,7 +110,7 @@ WILD = {
         "while True:\n        try:\n            sum(range(9))\n        except Exception: pass",
         "a loop that never ends",
     ),
-    "nothing": ("return None", "Found None, expected"),
+    "nothing": ("return None", "Is `return` missing"),
     "prints a lot": ("for _ in range(200000): print('x' * 50)", "Found None, expected"),
     "interrupts": ("raise KeyboardInterrupt", "It stopped with KeyboardInterrupt"),
 }
@@ -136,9 +136,9 @@ def test_what_is_no_answer_at_all_is_survived(ask, name, answer):
 
 def test_hints_grow_and_then_the_solution_can_be_asked_for(ask, capsys):
     source = ours("LeNet").replace("16 * size * size", "7")
-    hints = [ask("LeNet", source)[2].split("Hint: ")[1] for _ in range(3)]
-    assert hints[0] != hints[1] == hints[2]
-    assert 'checks.solution("LeNet")' in hints[0]
+    printed = [ask("LeNet", source)[2] for _ in range(3)]
+    assert [text.count("Hint: ") for text in printed] == [1, 2, 2]
+    assert 'checks.solution("LeNet")' in printed[0]
     checks.solution("LeNet")
     printed = capsys.readouterr().out
     assert "16 * size * size" in printed and "SOLUTION" not in printed

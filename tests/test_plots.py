@@ -83,7 +83,7 @@ def test_a_notebook_gets_the_description_with_the_picture(monkeypatch, kind):
 
 
 # What the eye without one kind of cone sees, in linear RGB. Source: Machado, Oliveira and
-# Fernandes, A physiologically-based model for simulation of color vision deficiency, 2009, severity 1.0.
+# Fernandes, A physiologically-based model for simulation of color vision deficiency, 2009.
 EYES = {
     "all cones": np.eye(3),
     "no long ones": [

@@ -1,13 +1,15 @@
 """The exercises of steps 03 to 06: data, network, loss."""
 
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy as loss_of
 
 from helpers.feedback import Wrong, exercise, same
@@ -59,7 +61,13 @@ def dataset(answer: type) -> None:
         ):
             raise Wrong("the label must be a whole number: int(...).", item[1], 4)
         same(item[1], 4, "the label belongs to another row, or is not from the column Label.")
-        moved = answer(folder / "t.csv", folder, size=30, transform=lambda p: p.float() + 1000)
+
+        def shift(picture: Tensor) -> Tensor:
+            if not isinstance(picture, Tensor) or picture.ndim != 3:
+                raise Wrong("make a tensor and add the channel before you call the transform.")
+            return picture.float() + 1000
+
+        moved = answer(folder / "t.csv", folder, size=30, transform=shift)
         same(moved[2][0], expected + 1000.0, "the transform was not used, or its result was lost.")
         log = cv2.utils.logging
         level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV would warn about the missing file
@@ -67,9 +75,12 @@ def dataset(answer: type) -> None:
             small[3]
         except cv2.error:
             raise Wrong("cv2.imread gives None for a missing file; test for it.") from None
-        except Exception as error:
+        except FileNotFoundError as error:
             if "gone.png" not in str(error):
                 raise Wrong("the error for a missing file should name the file.") from None
+        except Exception as error:
+            what = "a missing file must raise FileNotFoundError."
+            raise Wrong(what, type(error).__name__, "FileNotFoundError") from None
         else:
             raise Wrong("a missing file was passed over in silence.")
         finally:
@@ -87,9 +98,14 @@ def normalise(answer: Callable) -> None:
     picture = torch.arange(0, 240, 20, dtype=torch.uint8).view(1, 3, 4)
     unit = picture.float() / 255
     same(
-        *(answer(picture, 0.6, 0.2), (unit - 0.6) / 0.2, "the order of the steps."),
+        *(
+            answer(picture, 0.6, 0.2),
+            (unit - 0.6) / 0.2,
+            "compare with (picture / 255 - mean) / std.",
+        ),
         range=((picture.float() - 0.6) / 0.2, "the range: the pixels are still 0 to 255."),
         whole=((picture // 255 - 0.6) / 0.2, "`//` drops everything behind the point. Use `/`."),
+        own=((unit - unit.mean()) / unit.std(), "use the mean and std that are given."),
         half=(unit - 0.6, "the standard deviation was forgotten."),
         mean=(unit / 0.2, "the mean was forgotten."),
         times=((unit - 0.6) * 0.2, "divide by the standard deviation, do not multiply."),
@@ -108,12 +124,13 @@ def normalise(answer: Callable) -> None:
 )
 def count_batches(answer: Callable) -> None:
     """Also when the last batch is full, and when there is only one."""
-    for pictures, size, expected in ((100, 32, (4, 4)), (96, 32, (3, 32)), (5, 32, (1, 5))):
+    for pictures, size, expected in ((100, 32, (4, 4)), (96, 32, (3, 32)), (5, 8, (1, 5))):
         full, left = pictures // size, pictures % size
         found = answer(pictures, size)
         found = tuple(int(n) for n in found) if isinstance(found, tuple | list) else found
         same(
-            *(found, expected, f"for {pictures} pictures and batches of {size}."),
+            *(found, expected, "round up; the last batch has what the others leave."),
+            f"{pictures} pictures, batches of {size}: ",
             down=((full, left), "the last, smaller batch is a batch too, and never empty."),
             more=((full, left + size), "the last, smaller batch is a batch too: round up."),
             empty=((full + 1, left), "with nothing left over there is no further batch."),
@@ -173,21 +190,19 @@ def conv_output_size(answer: Callable) -> None:
     names = ("size", "kernel", "stride", "padding", "dilation")
     found = tuple(answer(**dict(zip(names, case, strict=True))) for case in cases)
     layers = [nn.Conv2d(1, 1, *case[1:]) for case in cases]
-    sizes = zip(layers, cases, strict=True)
-    same(
-        found,
-        tuple(layer(torch.zeros(1, 1, n, n)).shape[-1] for layer, (n, *_) in sizes),
-        f"compare with the formula. The calls were, as {names}: {cases}.",
-        one=(each(lambda n, k, s, p: (n + 2 * p - k - 1) // s), "the last + 1 is missing."),
-        once=(
-            each(lambda n, k, s, p: (n + p - k - 1) // s + 1),
-            "padding is on both sides: twice.",
-        ),
-        inner=(each(lambda n, k, s, p: (n + 2 * p - k) // s + 1), "the - 1 inside is missing."),
-        exact=(each(lambda n, k, s, p: (n + 2 * p - k - 1) / s + 1), "round down: `//`, not `/`."),
-    )
-    if not all(isinstance(number, int) for number in found):
-        raise Wrong("a number of pixels is a whole number: use `//`.", found[0], 124)
+    pairs = zip(layers, cases, strict=True)
+    expected = tuple(layer(torch.zeros(1, 1, n, n)).shape[-1] for layer, (n, *_) in pairs)
+    slips = {
+        each(lambda n, k, s, p: (n + 2 * p - k - 1) // s): "the last + 1 is missing.",
+        each(lambda n, k, s, p: (n + p - k - 1) // s + 1): "padding is on both sides: twice.",
+        each(lambda n, k, s, p: (n + 2 * p - k) // s + 1): "the - 1 inside is missing.",
+    }
+    for one, right, case in zip(found, expected, cases, strict=True):
+        call = ", ".join(f"{name}={value}" for name, value in zip(names, case, strict=True))
+        cause = slips.get(found, "compare with the formula, term by term.")
+        same(one, right, cause, f"conv_output_size({call}): ")
+        if not isinstance(one, int):
+            raise Wrong("round down: `//`, not `/`. It must be a whole number.", one, right)
 
 
 @exercise(
@@ -199,38 +214,56 @@ def conv_output_size(answer: Callable) -> None:
 )
 def lenet(answer: type) -> None:
     """It fits pictures of any size, and every layer takes part and can learn."""
-    torch.manual_seed(0)
     for classes, channels, size in ((6, 1, 128), (10, 3, 32), (4, 1, 51)):
         model = answer(classes=classes, channels=channels, size=size)
-        pictures = torch.randn(3, channels, size, size)
+        side = ((size - 4) // 2 - 4) // 2
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear):
+                layer.register_forward_pre_hook(_after_relu)
         try:
-            logits = model(pictures)
+            logits = model(torch.randn(3, channels, size, size))
         except RuntimeError as error:
-            if "mat1 and mat2" in str(error) and size != 128:
-                raise Wrong(f"it fits 128 pixels, but not {size}: a fixed number.") from None
-            raise
+            raise _misfit(error, 16 * side**2) from None
         if logits is None:
             raise Wrong("`forward` gives nothing back: `return` is missing.")
-        expected = torch.zeros(3, classes)
-        if logits.shape != expected.shape:
-            raise Wrong(
-                "one number for each picture and class comes out.", logits, torch.zeros(3, classes)
-            )
+        if logits.shape != (3, classes):
+            what = "one number for each picture and class comes out; the shapes are:"
+            raise Wrong(what, tuple(logits.shape), (3, classes))
         if (logits >= 0).all() and (logits.sum(dim=1) - 1).abs().max() < 1e-4:
             raise Wrong("there is a softmax at the end. The loss does that: give back logits.")
         if (logits >= 0).all():
             raise Wrong("no negative number comes out: is there a ReLU after the last layer?")
-        convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-        if len(convolutions) != 2:
-            what = "two convolutions must be stored with `self.`, so that the optimiser finds them."
-            raise Wrong(what, len(convolutions), 2)
+        weights = 25 * (6 * channels + 6 * 16) + 16 * side**2 * 120 + 120 * 84 + 84 * classes
+        found = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+        if found != weights:
+            what = (
+                "a layer is not stored with `self.` (a plain list hides it), or has another size."
+            )
+            raise Wrong(what, found, weights, "Weights: ")
         logits.square().sum().backward()
         for name, parameter in model.named_parameters():
             if parameter.grad is None or not parameter.grad.abs().sum():
                 raise Wrong(f"`{name}` has no part in it: `forward` does not use that layer.")
-    double = model(2 * pictures) - 2 * model(pictures) + model(0 * pictures)
-    if double.abs().max() < 1e-5:
-        raise Wrong("there is no ReLU: without it, all layers together are only one linear layer.")
+
+
+def _after_relu(layer: nn.Linear, inputs: tuple[Tensor]) -> None:
+    """Look at what goes into the second and the third linear layer."""
+    if layer.in_features in (120, 84) and (inputs[0] < 0).any():
+        raise Wrong(f"there is no ReLU before the linear layer with {layer.in_features} inputs.")
+
+
+def _misfit(error: RuntimeError, inputs: int) -> Exception:
+    """Return what is wrong when a linear layer does not fit; else the error itself."""
+    found = re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", str(error))
+    if not found:
+        return error
+    rows, given, wanted, _ = map(int, found.groups())
+    if rows != 3:
+        return Wrong("flatten everything but the batch dimension: `x = x.flatten(1)`.")
+    if given != inputs:
+        return Wrong("one layer's outputs are the next one's inputs.", given, wanted, "Inputs: ")
+    what = "the first linear layer has a fixed size. Compute it from `size`."
+    return Wrong(what, wanted, given, "Inputs of the first linear layer: ")
 
 
 # --- 06
@@ -247,8 +280,12 @@ def cross_entropy(answer: Callable) -> None:
     logits = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.5, 0.3], [1.0, -2.0, 0.1], [0.2, 0.2, 3.0]])
     labels = torch.tensor([0, 2, 0, 1])
     p = logits.softmax(dim=1)[range(4), labels]
+    every = logits.log_softmax(dim=1)[:, labels]
+    by_hand = Wrong("do it by hand, without nn.CrossEntropyLoss.")
+    with mock.patch.object(nn.CrossEntropyLoss, "forward", side_effect=by_hand):
+        found = answer(logits, labels)
     same(
-        *(answer(logits, labels), loss_of(logits, labels), "softmax, the right class, -log, mean."),
+        *(found, loss_of(logits, labels), "softmax, the right class, -log, mean."),
         sign=(p.log().mean(), "the minus sign is missing."),
         total=(-p.log().sum(), "it is the mean of the batch, not the sum."),
         late=(-p.mean().log(), "first the logarithm of each, then the mean."),
@@ -256,6 +293,7 @@ def cross_entropy(answer: Callable) -> None:
         twice=(loss_of(logits.softmax(dim=1), labels), "softmax twice."),
         dim=(-logits.softmax(0)[range(4), labels].log().mean(), "over the classes is dim=1."),
         raw=(-logits[range(4), labels].mean(), "softmax is missing: logits are no probabilities."),
+        all=(-every.mean(), "[:, labels] takes them all in every row."),
         each=(-p.log(), "one number for the batch is wanted: the mean."),
     )  # fmt: skip
 
@@ -265,17 +303,18 @@ def cross_entropy(answer: Callable) -> None:
     "sgd_step",
     "new = old - rate * gradient, for each parameter, in place: `parameter -= ...`",
     "Afterwards clear the gradient: parameter.grad = None (or parameter.grad.zero_()).",
+    first=lambda: torch.optim.SGD([torch.zeros(1)], lr=1.0).zero_grad(),  # imports for seconds
 )
 def sgd_step(answer: Callable) -> None:
     """Every parameter moved against its gradient, and the gradients are cleared."""
     layer = nn.Linear(3, 2)
     layer(torch.ones(4, 3)).square().sum().backward()
     old = [(p.detach().clone(), p.grad.clone()) for p in layer.parameters()]
-    answer(list(layer.parameters()), 0.1)
+    answer(layer.parameters(), 0.1)
     for parameter, (value, gradient) in zip(layer.parameters(), old, strict=True):
         same(
             *(parameter.detach(), value - 0.1 * gradient, "new = old - rate * gradient."),
-            nothing=(value, "nothing moved: `p = p - …` makes a new tensor. Use `p -= …`."),
+            nothing=(value, "nothing moved: use `p -= …`, before you clear the gradient."),
             up=(value + 0.1 * gradient, "it goes up the hill: subtract, do not add."),
             far=(value - gradient, "the rate was forgotten."),
             sign=(
@@ -284,4 +323,5 @@ def sgd_step(answer: Callable) -> None:
             ),
         )
         if parameter.grad is not None and parameter.grad.any():
-            raise Wrong("the gradients are not cleared, so the next ones are added to them.")
+            what = "the gradients are not cleared. (You can go through `parameters` only once.)"
+            raise Wrong(what)

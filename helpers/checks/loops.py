@@ -98,12 +98,14 @@ def _check_loop(answer: Callable, rate: float) -> tuple[Spy, types.SimpleNamespa
     if rate:
         same(
             *(model.layer.weight.detach(), good.weight, "the five lines, or their order."),
+            "The weights afterwards: ",
             nothing=(Spy().layer.weight, "no weight changed: clear, `backward`, `step`."),
             clear=(_epoch(rate, clear=False).weight, "`zero_grad` is missing: gradients add up."),
             softmax=(_epoch(rate, softmax=True).weight, "softmax before the loss, which has one."),
         )  # fmt: skip
     same(
-        *(pair[0], good.loss, "the average loss of a picture."),
+        *(pair[0], good.loss, "it must be the average over all pictures."),
+        "The loss: ",
         batches=(good.batch_mean, AVERAGE),
         total=(9 * good.loss, "losses were added up, but not divided."),
         sum=(3 * good.batch_mean, "losses were added up, but not divided."),
@@ -112,7 +114,8 @@ def _check_loop(answer: Callable, rate: float) -> tuple[Spy, types.SimpleNamespa
         turned=(good.accuracy, "first the loss, then the accuracy."),
     )
     same(
-        *(pair[1], good.accuracy, "the share of right pictures."),
+        *(pair[1], good.accuracy, "it must be the right answers divided by all pictures."),
+        "The accuracy: ",
         percent=(100 * good.accuracy, "a share of 1, not of 100."),
         count=(9 * good.accuracy, "divide the right ones by all pictures."),
         batches=(9 * good.accuracy / 3, "divide by the number of pictures, not of batches."),
@@ -126,6 +129,7 @@ def _check_loop(answer: Callable, rate: float) -> tuple[Spy, types.SimpleNamespa
     "The five lines of step 06: logits, loss, zero_grad, backward, step.",
     "logits = model(pictures); loss = loss_fn(logits, labels); optimizer.zero_grad();"
     " loss.backward(); optimizer.step()",
+    first=lambda: torch.optim.SGD([torch.zeros(1)], lr=1.0).zero_grad(),  # imports for seconds
 )
 def train_epoch(answer: Callable) -> None:
     """Each batch moves the weights once, and every picture counts the same."""
@@ -164,20 +168,23 @@ def best_epoch(answer: Callable) -> None:
 
     history = pd.DataFrame(
         {
-            "epoch": [1, 2, 3, 4, 5],
+            "epoch": [3, 4, 5, 6, 7],  # as after `resume`
             "train_accuracy": [0.2, 0.5, 0.7, 0.8, 0.99],
             "valid_loss": [1.9, 1.0, 0.8, 0.7, 1.2],
             "valid_accuracy": [0.3, 0.6, 0.9, 0.7, 0.6],
         }
     )
+    found = answer(history)
     same(
-        *(answer(history), 3, "compare with the highest number in the column valid_accuracy."),
+        *(found, 5, "compare with the highest number in the column valid_accuracy."),
+        next=(3, "the epochs need not begin at 1. The epoch is in the column 'epoch'."),
         row=(2, "this is the row, counted from 0. The epoch is in the column 'epoch'."),
-        train=(5, "this is the last epoch, or the best on the training part."),
-        loss=(4, "this has the lowest loss; asked for is the highest accuracy."),
-        worst=(1, "this is the worst epoch."),
+        train=(7, "this is the last epoch, or the best on the training part."),
+        loss=(6, "this has the lowest loss; asked for is the highest accuracy."),
         value=(0.9, "this is the accuracy; asked for is its epoch."),
     )
+    if isinstance(found, float):
+        raise Wrong("a plain whole number is wanted: int(…).", found, 5)
 
 
 @exercise(
@@ -191,11 +198,14 @@ def count_pairs(answer: Callable) -> None:
     true, predicted = torch.tensor([0, 0, 0, 1, 2, 2, 0]), torch.tensor([0, 1, 1, 1, 2, 0, 1])
     expected = torch.tensor([[1, 3, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
     found = answer(true, predicted, 4)
-    found = torch.as_tensor(np.asarray(found)) if found is not None else found
+    found = torch.from_numpy(found) if isinstance(found, np.ndarray) else found
     same(
         *(found, expected, "every pair (true, predicted) counts one."),
         turned=(expected.T, "rows and columns are swapped: the row is the true class."),
-        once=((expected > 0).long(), "pairs that come twice count only once: add 1, do not set 1."),
+        once=(
+            (expected > 0).long(),
+            "a pair that comes twice counts only once. Add 1 for each, in a loop.",
+        ),
         right=(expected.diag().diag(), "only the right ones were counted."),
         small=(expected[:3, :3], "a class without pictures needs its row and column too."),
         share=(expected / 7, "counts are wanted, not shares."),
@@ -256,6 +266,10 @@ def write_submission(answer: Callable) -> None:
         ),
         floats=(["ID,Label", "b.png,2.0", "a.png,0.0", "c.png,1.0"], "labels are whole numbers."),
         sorted=(["ID,Label", "a.png,0", "b.png,2", "c.png,1"], "keep the order of test.csv."),
+        text=(
+            ["ID,Label", "b.png,tensor(2)", "a.png,tensor(0)", "c.png,tensor(1)"],
+            "a list of tensors becomes text: predicted.numpy().",
+        ),
         mixed=(["ID,Label", "a.png,2", "b.png,0", "c.png,1"], "sorted names lost their labels."),
         header=(good[1:], "the first line must be ID,Label: no header=False."),
     )
