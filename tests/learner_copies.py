@@ -6,8 +6,10 @@ A cell that fails is a failure. So is a notebook that takes much longer than the
 two cores; the margin is wide, because a machine that runs tests does other things as well.
 """
 
+import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
@@ -20,29 +22,32 @@ BUDGET = 60  # seconds for a notebook on two cores
 MARGIN = 3
 
 
+def attempt(file, copy):
+    """Execute a copy; return its seconds and what is wrong with it, or nothing."""
+    start, problem = time.perf_counter(), ""
+    try:
+        undone = str(execute(copy)).count(": not done yet. ")
+        cells = nbformat.read(file, as_version=4).cells
+        exercises = sum(" = checks." in cell.source for cell in cells)
+        if undone != exercises:
+            problem = f"{undone} of {exercises} exercises say that they are not done yet"
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
+        problem = str(error)[-2000:]
+    return time.perf_counter() - start, problem
+
+
 def main(only=None):
     """Return 1 if a copy fails or is far over the budget."""
-    folder, failed = home() / "workbook", []
-    learner(notebook_files(), folder)
+    folder, files, failed = home() / "workbook", notebook_files(only), 0
+    learner(files, folder)
+    copies = [folder / file.name for file in files]
     print(f"The learner's copies, unsolved. Budget {BUDGET} s, fails over {MARGIN * BUDGET} s.")
-    for file in notebook_files(only):
-        start, problem = time.perf_counter(), ""
-        try:
-            undone = str(execute(folder / file.name)).count(": not done yet.")
-            wanted = nbformat.read(file, as_version=4)
-            exercises = sum(" = checks." in cell.source for cell in wanted.cells)
-            if undone != exercises:
-                problem = f"{undone} of {exercises} exercises say that they are not done yet"
-        except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
-            problem = str(error)[-2000:]
-        seconds = time.perf_counter() - start
-        if seconds > MARGIN * BUDGET:
-            problem = f"{problem}\nfar over the budget".strip()
-        verdict = "FAILED" if problem else "over the budget" if seconds > BUDGET else "ok"
-        print(f"{file.stem:28}{seconds:7.1f} s  {verdict}", flush=True)
-        if problem:
-            failed.append(file.stem)
-            print(problem)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:  # one thread each: see OMP_NUM_THREADS
+        for file, (seconds, problem) in zip(files, pool.map(attempt, files, copies), strict=True):
+            far = seconds > MARGIN * BUDGET
+            verdict = "FAILED" if problem or far else "over budget" if seconds > BUDGET else "ok"
+            print(f"{file.stem:28}{seconds:7.1f} s  {verdict}\n{problem}".strip(), flush=True)
+            failed += verdict == "FAILED"
     return int(bool(failed))
 
 
