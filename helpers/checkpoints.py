@@ -38,6 +38,7 @@ class Keeper:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None
     batches: int
     notes: dict | None
+    writes: bool = True
 
     def keep(self, state: Progress, row: dict) -> None:
         """Add an epoch; save the network if it is the best yet, and where to resume."""
@@ -49,7 +50,7 @@ class Keeper:
             state.best_accuracy, state.best_loss = row["valid_accuracy"], row["valid_loss"]
             state.best_epoch = row["epoch"]
         state.history.append(row)
-        if self.run is not None:
+        if self.run is not None and self.writes:
             self._write(replace(state, epoch=row["epoch"]), better)
         state.epoch = row["epoch"]
 

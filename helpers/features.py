@@ -69,6 +69,7 @@ class FeatureCache:
         self.file = self.folder
         self.computed = 0
         self.precision = torch.float32
+        self.choice: torch.dtype | None = None  # decided for several processes, see parallel
 
     def load(self) -> Pictures:
         """Return the features of all pictures; compute those that are not in the file yet.
@@ -271,7 +272,7 @@ class FeatureCache:
                 coming = [] if following is None else self._submit(threads, following)
                 pictures = pictures.to(self._device, memory_format=torch.channels_last)
                 if block == blocks[0]:
-                    self.precision = fastest_precision(self.network, pictures[:8])
+                    self.precision = self.choice or fastest_precision(self.network, pictures[:8])
                 features = _forward(self.network, pictures, self.precision)
                 self.computed += len(features)
                 yield block, self._stored(features)

@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,31 @@ class Scores:
 
     loss: float
     accuracy: float
+
+
+class Team:
+    """The processes that train together: here just this one. `helpers.parallel` has the others."""
+
+    leads = True  # this process writes the results
+    hides_bar = False
+
+    def whole(self, scores: Scores, loader: Loader) -> Scores:
+        """Return the averages over what all processes saw, from what this one saw of `loader`."""
+        return scores
+
+
+ALONE = Team()
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """Where `fit` writes the numbers of a training, besides its run folder: see tracking."""
+
+    def log(self, epoch: int, numbers: Mapping[str, float]) -> None:
+        """Write down the numbers of an epoch, counted from 1, so that nothing can lose them."""
+
+    def close(self, finished: bool = True) -> None:
+        """End it; `finished` is False where the training was stopped or failed."""
 
 
 def best_device() -> torch.device:
@@ -163,8 +189,10 @@ def fit(
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     resume: bool = False,
     notes: dict | None = None,
-    desc: str = "Epoch",
+    desc: str | None = "Epoch",
     precision: torch.dtype | None = None,
+    loggers: Iterable[Logger] = (),
+    team: Team = ALONE,
 ) -> "pd.DataFrame":
     """Train for some epochs; keep the network that was best on the validation part.
 
@@ -192,10 +220,14 @@ def fit(
         True to go on from last.pt in `run` where there is one.
     notes : dict, optional
         Plain values to add to metrics.json, such as the data's source.
-    desc : str
-        Stands at the front of the progress bar.
+    desc : str or None
+        Stands at the front of the progress bar; None for no bar.
     precision : torch.dtype, optional
         See `mixed_precision`, which decides if none is given.
+    loggers : iterable of Logger
+        Each is given every epoch, after `run` has it, and closed at the end, whatever the end is.
+    team : Team
+        The processes that train together, see `helpers.parallel.fit`.
 
     Returns
     -------
@@ -208,6 +240,8 @@ def fit(
         When it is stopped; what was finished is in `run`.
     FloatingPointError
         If the loss is no longer a number.
+    TypeError
+        If something in `loggers` is no logger.
     ValueError
         If there are no batches, the loss is no mean, or last.pt is damaged or was made with
         another network, optimizer, schedule or number of batches.
@@ -219,18 +253,32 @@ def fit(
     loss_fn = loss_fn or nn.CrossEntropyLoss()
     if getattr(loss_fn, "reduction", "mean") != "mean":
         raise ValueError(f"The loss has reduction={loss_fn.reduction!r}. Expected the mean.")
-    keeper = Keeper(Path(run) if run else None, model, optimizer, scheduler, len(train), notes)
+    loggers = tuple(loggers) if team.leads else ()
+    for logger in loggers:
+        if not isinstance(logger, Logger):
+            raise TypeError(f"{logger!r} is no logger: expected the methods log and close.")
+    folder, network = Path(run) if run else None, getattr(model, "module", model)
+    keeper = Keeper(folder, network, optimizer, scheduler, len(train), notes, team.leads)
     state = keeper.load() if resume else Progress()
     done = state.epoch * len(train)
-    with tqdm(
-        total=epochs * len(train), initial=done, desc=f"{desc} {state.epoch}/{epochs}"
-    ) as bar:
+    with (
+        tqdm(
+            total=epochs * len(train),
+            initial=done,
+            desc=f"{desc} {state.epoch}/{epochs}",
+            disable=team.hides_bar or desc is None,
+        ) as bar,
+        _closed_at_the_end(loggers),
+    ):
         try:
             for epoch in range(state.epoch + 1, epochs + 1):
                 bar.set_description(f"{desc} {epoch}/{epochs}")
                 parts = (model, train, valid, optimizer, loss_fn, scheduler)
-                row = _one_epoch(*parts, bar, epoch, precision)
+                row = _one_epoch(*parts, bar, epoch, precision, team)
                 keeper.keep(state, row)
+                numbers = {name: value for name, value in row.items() if name != "epoch"}
+                for logger in loggers:
+                    logger.log(epoch, numbers)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(f"Stopped after {state.epoch} of {epochs} epochs.")
             if run and state.epoch:
@@ -239,14 +287,28 @@ def fit(
     return pd.DataFrame(state.history)
 
 
-def _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch, precision) -> dict:
+@contextmanager
+def _closed_at_the_end(loggers: tuple[Logger, ...]) -> Iterator[None]:
+    """Close every logger, also where the training stops half way or another one fails."""
+    finished = False
+    with ExitStack() as ends:
+        for logger in loggers:
+            ends.callback(lambda logger=logger: logger.close(finished))
+        yield
+        finished = True
+
+
+def _one_epoch(
+    model, train, valid, optimizer, loss_fn, scheduler, bar, epoch, precision, team
+) -> dict:
     """Train and evaluate once; return the row of the history."""
     shuffle = getattr(train, "sampler", None)
     if hasattr(shuffle, "set_epoch"):
         shuffle.set_epoch(epoch)
     start = time.perf_counter()
     trained = train_epoch(model, train, loss_fn, optimizer, scheduler, bar, precision)
-    tested = evaluate(model, valid, loss_fn, precision)
+    trained = team.whole(trained, train)
+    tested = team.whole(evaluate(model, valid, loss_fn, precision), valid)
     if not math.isfinite(trained.loss + tested.loss):
         raise FloatingPointError(
             f"The loss of epoch {epoch} is no longer a number to learn from. "
