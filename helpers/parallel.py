@@ -1,0 +1,263 @@
+"""The same `fit` on several processes, GPUs or machines: Accelerate over torch.distributed.
+
+`torchrun --nproc-per-node 4 -m helpers.parallel` trains step 07's network in four processes.
+"""
+
+import argparse
+import contextlib
+import copy
+import io
+import multiprocessing
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, notebook_launcher
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from torch import Tensor, distributed, nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.utils.data import DataLoader
+
+from helpers import training
+from helpers.cache import Pictures
+from helpers.catalog import run_folder
+from helpers.datasets import open_data
+from helpers.features import BLOCK, FeatureCache, fastest_precision
+from helpers.loaders import Batches, Part
+from helpers.models import LeNet
+from helpers.recipes import AOI_RATE, AOI_SEED, aoi_parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SECONDS = 600  # a process that is silent for longer counts as gone
+GONE = re.compile(r"gloo|nccl|peer|socket|connection|timed? ?out", re.IGNORECASE)
+
+
+def start() -> Accelerator:
+    """Join the processes that a launcher started: each with its GPU, or all of them on CPUs."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # more can hang in a process that was forked
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    on_cpu = torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    patience = InitProcessGroupKwargs(timeout=timedelta(seconds=SECONDS))
+    return Accelerator(cpu=on_cpu, kwargs_handlers=[patience])
+
+
+class Processes(training.Team):
+    """All processes of a run; the first one writes."""
+
+    def __init__(self, accelerator: Accelerator, model: nn.Module) -> None:
+        self.accelerator, self.model = accelerator, model
+        self.leads = accelerator.is_main_process
+        self.hides_bar = not (self.leads and sys.stderr.isatty())
+
+    def whole(self, scores: training.Scores, loader: Part) -> training.Scores:
+        """Return the averages over all pictures, and make the running means of batch norm equal."""
+        for buffer in self.model.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(self.accelerator.reduce(buffer, "mean"))
+        sums = [loader.seen * number for number in (scores.loss, scores.accuracy, 1.0)]
+        sums = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
+        loss, accuracy, count = self.accelerator.reduce(sums, "sum").tolist()
+        return training.Scores(loss / count, accuracy / count)
+
+
+def fit(
+    model: nn.Module,
+    train: Batches | DataLoader,
+    valid: Batches | DataLoader,
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    run: Path | None = None,
+    resume: bool = False,
+    **options: Any,
+) -> "pd.DataFrame":
+    """Train as `helpers.training.fit` does, with all processes that a launcher started.
+
+    Call it in each of them with the same arguments. A batch is dealt out, so the steps are those
+    of one process, up to rounding. Two things differ: augmentation and dropout draw other random
+    numbers, and batch norm on CPUs sees its own part only (on GPUs it is synchronised).
+
+    Parameters
+    ----------
+    model, train, valid, optimizer, epochs, run, resume, **options
+        As there; the batch size is that of all processes together. Only the first process needs
+        and writes `run`, and a run may be resumed by another number of processes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The history, the same in each process but for the seconds.
+
+    Raises
+    ------
+    ValueError
+        If a batch or the validation part has fewer pictures than there are processes.
+    ConnectionError
+        If another process is gone.
+    """
+    accelerator = start()
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    last = len(train.sampler) % train.batch_size or train.batch_size
+    if min(last, len(valid.sampler)) < processes:
+        raise ValueError(
+            f"The last batch has {last} pictures and the validation part {len(valid.sampler)}: "
+            f"not one for each of {processes} processes. Choose another batch size."
+        )
+    model = model.to(accelerator.device)
+    if accelerator.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    parts = [Part(loader, rank, processes) for loader in (train, valid)]
+    shared = accelerator.prepare_model(model)
+    if processes > 1:
+        shared.broadcast_buffers = False  # would wait for a part that has no batch any more
+        shared.register_comm_hook(parts[0], _weighted_sum)
+    options |= {"resume": resume, "team": Processes(accelerator, model)}
+    with TemporaryDirectory() as place:
+        try:
+            run = _run_folder(accelerator, run, resume, Path(place))
+            return training.fit(shared, *parts, optimizer, epochs, run=run, **options)
+        except RuntimeError as error:
+            if processes == 1 or not GONE.search(str(error)):
+                raise
+            kept = " The finished epochs are kept: resume=True goes on from there." if run else ""
+            raise ConnectionError(f"Another process of this run is gone.{kept}") from error
+
+
+def _weighted_sum(part: Part, bucket: distributed.GradBucket) -> torch.futures.Future[Tensor]:
+    """Add up the gradients of all processes, each by its share of the batch."""
+    work = distributed.all_reduce(bucket.buffer().mul_(part.weight), async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])
+
+
+def _run_folder(accelerator: Accelerator, run: Path | None, resume: bool, place: Path):
+    """Return the run folder; elsewhere than in the first process, a copy of what it resumes."""
+    file, content = run and Path(run) / "last.pt", None
+    if accelerator.is_main_process and resume and file and file.is_file():
+        content = file.read_bytes()
+    (content,) = broadcast_object_list([content])
+    if accelerator.is_main_process or run is None:
+        return run
+    if content is not None:
+        (place / "last.pt").write_bytes(content)
+    return place
+
+
+class _Joined(FeatureCache):
+    """A feature cache that is filled from the parts that several processes computed."""
+
+    parts: list[Tensor]
+
+    def _compute(self, blocks: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        for block in blocks:
+            values, first = self.parts[block % len(self.parts)], block // len(self.parts) * BLOCK
+            yield block, values[first : first + BLOCK].numpy()
+
+
+def load_features(cache: FeatureCache) -> Pictures:
+    """Return what `cache.load()` does, after each process has computed its part.
+
+    Blocks of pictures are dealt out, each in one piece: so the file has the same bytes as from
+    one process with as many threads. The folder must be one that all processes see.
+    """
+    accelerator, samples = start(), cache.dataset.samples
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    cache.network.eval().to(memory_format=torch.channels_last)
+    cache._choose(cache._fingerprint(), 0)
+    if processes == 1 or len(samples) <= BLOCK * processes or cache._complete() is not None:
+        with accelerator.main_process_first():
+            return cache.load()
+
+    def part(rank: int) -> Pictures:
+        mine = copy.copy(cache)
+        mine.dataset, mine.folder = copy.copy(cache.dataset), cache.folder / f"part-{rank}"
+        firsts = range(rank * BLOCK, len(samples), processes * BLOCK)
+        mine.dataset.samples = [row for first in firsts for row in samples[first : first + BLOCK]]
+        return mine.load()
+
+    pictures = torch.stack([cache.dataset[row][0] for row in range(8)]).to(cache._device)
+    with torch.no_grad():
+        cache.choice = fastest_precision(cache.network, pictures)
+    part(rank)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        joined = _Joined(cache.dataset, cache.network, cache.folder, cache.dtype)
+        joined.parts = [part(number).images for number in range(processes)]
+        joined.load()
+        del joined
+        for number in range(processes):
+            shutil.rmtree(cache.folder / f"part-{number}", ignore_errors=True)
+    accelerator.wait_for_everyone()
+    return cache.load()
+
+
+def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
+    """Call a function in several processes of this machine at once, from a notebook or a script.
+
+    Parameters
+    ----------
+    function : callable
+        From a module that can be imported: Windows has no fork.
+    *arguments
+        What it is called with in each process.
+    processes : int
+        How many.
+
+    Raises
+    ------
+    ChildProcessError
+        If one is killed or fails. The others are ended too.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}  # 0: any free port
+    stdout = sys.stdout
+
+    def worker(*arguments: Any) -> None:
+        with contextlib.redirect_stdout(stdout):
+            function(*arguments)
+
+    try:
+        if "fork" in multiprocessing.get_all_start_methods():
+            with contextlib.redirect_stdout(io.StringIO()):  # "Launching training on 2 CPUs."
+                notebook_launcher(worker, arguments, num_processes=processes, **place)
+        else:
+            config = LaunchConfig(1, 1, processes, max_restarts=0, start_method="spawn", **place)
+            elastic_launch(config, function)(*arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        reason = failure.signal_name() if failure.exitcode < 0 else failure.message
+        raise ChildProcessError(
+            f"Process {rank} of {processes} ended early: {str(reason).strip()} The others were "
+            "ended too. What was finished is in the run folder: resume=True goes on from there."
+        ) from None
+
+
+def train_lenet(run: Path, epochs: int, batch_size: int = 32, resume: bool = False) -> None:
+    """Train step 07's network on the AOI pictures, without augmentation."""
+    with start().local_main_process_first():
+        data = open_data("aoi")
+        train, valid = aoi_parts(data)
+    facts = data.facts
+    batches = Batches(train, facts.mean, facts.std, batch_size, shuffle=True, seed=AOI_SEED)
+    watched = Batches(valid, facts.mean, facts.std, batch_size=128)
+    torch.manual_seed(AOI_SEED)
+    model = LeNet(classes=len(facts.classes))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=AOI_RATE)
+    fit(model, batches, watched, optimizer, epochs, run=run, resume=resume)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=train_lenet.__doc__)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=32, help="of all processes together")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train_lenet(run_folder("aoi", "lenet_parallel"), **vars(parser.parse_args()))

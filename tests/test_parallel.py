@@ -1,0 +1,183 @@
+"""Several processes: the same curve, every picture once, one writer, an end when one is killed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import types
+
+import numpy as np
+import pandas as pd
+import parallel_work as work
+import pytest
+from conftest import REPOSITORY, run_python, write_png
+
+from helpers import parallel, training
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+SAME = {"rtol": 1e-4, "atol": 1e-6}  # the order of additions differs, nothing else
+ENVIRONMENT = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "PYTHONPATH": str(REPOSITORY),
+}
+
+if sys.platform == "win32":
+    pytest.skip("started by torchrun with Gloo, which is tested on Linux", allow_module_level=True)
+
+
+def torchrun(folder, task):
+    words = [*TORCHRUN, "--standalone", "--nproc-per-node", "2", work.__file__, folder, task]
+    return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+
+
+def numbers(history):
+    return history.drop(columns="seconds").to_numpy()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder in which two processes have trained and computed features."""
+    folder = tmp_path_factory.mktemp("two processes ä")
+    rng = np.random.default_rng(0)
+    for number in range(167):  # six blocks, the last one shorter
+        (folder / "pictures" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        picture = rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)
+        write_png(folder / "pictures" / "ab"[number % 2] / f"{number:03}.png", picture)
+    result = torchrun(folder, "all")
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The history of one process with the same batches."""
+    return work.train(training.fit, None)
+
+
+@pytest.mark.parametrize("name", ["batches", "loader"])
+def test_two_processes_have_the_curve_of_one(place, name):
+    one = work.train(training.fit, None, make=getattr(work, name))
+    two = pd.read_csv(place / "rank-0" / name / "history.csv")
+    assert one["train_loss"].iloc[-1] < one["train_loss"].iloc[0]
+    np.testing.assert_allclose(numbers(two), numbers(one), **SAME)
+
+
+def test_batch_norm_on_cpus_stays_near(place):
+    one = work.normed(training.fit, None)
+    two = pd.read_csv(place / "rank-0" / "normed" / "history.csv")
+    assert two["train_loss"].iloc[-1] == pytest.approx(one["train_loss"].iloc[-1], abs=0.2)
+
+
+def seen(place):
+    return [json.loads((place / f"seen-{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_both_processes_have_the_same_history(place):
+    first, second = seen(place)
+    assert first["history"] == second["history"]
+
+
+@pytest.mark.parametrize("name", ["batches", "loader"])
+def test_evaluation_sees_every_picture_once(place, name):
+    parts = [part[name] for part in seen(place)]
+    assert [len(part) for part in parts] == [3, 2]  # the last batch has one picture
+    rows = [row for part in parts for batch in part for row in batch]
+    assert sorted(rows) == list(range(work.VALID)) and work.VALID % 2 == 1
+
+
+def test_one_process_writes(place):
+    assert not (place / "rank-1").exists()
+    written = {file.name for file in (place / "rank-0" / "batches").iterdir()}
+    assert written == {"history.csv", "last.pt", "metrics.json", "model.safetensors"}
+
+
+def test_features_of_two_processes_are_those_of_one_byte_for_byte(place, monkeypatch):
+    threads = work.torch.get_num_threads()
+    work.torch.set_num_threads(1)
+    single = work.cache(place)
+    single.load()
+    work.torch.set_num_threads(threads)
+    first, second = seen(place)
+    both = place / "cache-2" / first["features"]
+    assert first["features"] == second["features"] == single.file.name
+    assert both.read_bytes() == single.file.read_bytes()
+    assert first["computed"] == second["computed"] == 0  # they were only put together
+    assert not list((place / "cache-2").glob("part-*"))
+
+
+def test_a_batch_too_small_to_deal_out_is_refused(monkeypatch):
+    one_of_two = types.SimpleNamespace(process_index=0, num_processes=2)
+    monkeypatch.setattr(parallel, "start", lambda: one_of_two)
+    monkeypatch.setattr(work, "TRAIN", 41)  # the last batch has one picture
+    with pytest.raises(ValueError, match="The last batch has 1 .* Choose another batch size"):
+        work.train(parallel.fit, None)
+
+
+def test_a_killed_process_ends_the_run_and_it_is_resumed(tmp_path, alone):
+    result = torchrun(tmp_path, "kill")
+    assert result.returncode != 0
+    assert "SIGKILL" in result.stderr
+    kept = pd.read_csv(tmp_path / "rank-0" / "run" / "history.csv")
+    assert len(kept) == 2
+    history = work.train(training.fit, tmp_path / "rank-0" / "run", resume=True)  # in one process
+    np.testing.assert_allclose(numbers(history), numbers(alone), **SAME)
+
+
+def test_launch_says_who_was_killed():
+    code = """
+        import os, signal
+        from helpers.parallel import launch
+
+        def work(word):
+            if os.environ["RANK"] == "1":
+                os.kill(os.getpid(), signal.SIGKILL)
+            import time; time.sleep(60)
+
+        try:
+            launch(work, "a word")
+        except ChildProcessError as error:
+            print(error)
+        """
+    result = run_python(textwrap.dedent(code), OMP_NUM_THREADS="1")
+    assert result.stdout.startswith("Process 1 of 2 ended early: SIGKILL"), result
+
+
+HOSTS = """
+ip link set lo up
+unshare -n sleep 300 & other=$!
+trap 'kill $other' EXIT
+until [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+inside="nsenter -t $other -n"
+ip link add name first type veth peer name second
+ip link set second netns $other
+ip address add 10.99.0.1/24 dev first
+$inside ip address add 10.99.0.2/24 dev second
+ip link set first up
+$inside ip link set lo up
+$inside ip link set second up
+export GLOO_SOCKET_IFNAME
+for task in kill resume; do
+    set -- --nnodes 2 --nproc-per-node 1 --master-addr 10.99.0.1 --master-port 29500
+    set -- "$@" "$WORK" "$PLACE" $task
+    GLOO_SOCKET_IFNAME=second $inside $TORCHRUN --node-rank 1 "$@" & there=$!
+    here=0; GLOO_SOCKET_IFNAME=first $TORCHRUN --node-rank 0 "$@" || here=$?
+    theirs=0; wait $there || theirs=$?
+    echo "$task: $here and $theirs"
+done
+"""
+
+
+def test_two_hosts_with_a_cable_between_them(tmp_path, namespace, alone):
+    cable = "ip link add name first type veth peer name second"
+    if not shutil.which("ip") or namespace(["-n"], cable).returncode:
+        pytest.skip("no veth pairs in network namespaces here (iproute2, unshare -r -n)")
+    variables = ENVIRONMENT | {"WORK": work.__file__, "PLACE": tmp_path}
+    result = namespace(["-n"], HOSTS, **variables, TORCHRUN=" ".join(TORCHRUN))
+    assert result.stdout.splitlines() == ["kill: 1 and 1", "resume: 0 and 0"], result
+    assert "ConnectionError: Another process of this run is gone." in result.stderr
+    history = pd.read_csv(tmp_path / "rank-0" / "run" / "history.csv")
+    np.testing.assert_allclose(numbers(history), numbers(alone), **SAME)
+    assert not (tmp_path / "rank-1").exists()
