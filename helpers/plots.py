@@ -218,6 +218,29 @@ def show_bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
     _show()
 
 
+def show_points(values: Mapping[str, Sequence[float]], title: str, xlabel: str) -> None:
+    """Show every single value as a point, a row for each name, with their mean as a line.
+
+    Parameters
+    ----------
+    values : mapping of str to sequence of float
+        From the first row to the last.
+    title, xlabel : str
+        See `show_bars`.
+    """
+    _, axis = plt.subplots(figsize=(8, 0.5 * len(values) + 1.4), layout="constrained")
+    for row, points in enumerate(values.values()):
+        axis.plot(np.mean(points), row, "|", color="black", markersize=22, markeredgewidth=2.5)
+        axis.plot(points, [row] * len(points), "o", color=BLUE, markersize=9, alpha=0.5)
+    if min(map(min, values.values())) < 0:
+        axis.axvline(0, color="0.6", linewidth=1.5, zorder=0)
+    axis.set_yticks(range(len(values)), list(values))
+    axis.set_ylim(len(values) - 0.4, -0.6)
+    axis.grid(axis="x", alpha=0.3)
+    axis.set(title=title, xlabel=xlabel)
+    _show()
+
+
 def show_lines(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     title: str,

@@ -1,0 +1,247 @@
+"""Loggers: what `fit` promises, TensorBoard's files read back, MLflow's calls, a killed run."""
+
+import re
+import signal
+import sys
+import types
+
+import nbformat
+import pytest
+import torch
+from browsing import SHOTS, browser, new_page
+from conftest import REPOSITORY, run_python
+from test_training import StopsAt, setup
+
+from helpers.tracking import MLflow, TensorBoard
+from helpers.training import fit
+
+NAMES = ["train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds"]
+
+
+class Notes:
+    """A logger that remembers what it was told."""
+
+    def __init__(self, breaks=""):
+        self.calls, self.breaks = [], breaks
+
+    def log(self, epoch, numbers):
+        self.calls.append((epoch, list(numbers)))
+        if self.breaks == "log":
+            raise OSError("the disk is full")
+
+    def close(self, finished=True):
+        self.calls.append(finished)
+        if self.breaks == "close":
+            raise OSError("the disk is full")
+
+
+def read(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
+
+
+def steps(folder, name="valid_accuracy"):
+    return [event.step for event in read(folder).Scalars(name)]
+
+
+def test_each_logger_is_given_every_epoch_and_closed():
+    first, second = Notes(), Notes()
+    fit(**setup(), epochs=2, loggers=(logger for logger in (first, second)))
+    assert first.calls == second.calls == [(1, NAMES), (2, NAMES), True]
+
+
+def test_a_training_that_stops_closes_them_as_not_finished(tmp_path):
+    notes, parts = Notes(), setup()
+    parts["valid"] = StopsAt(parts["valid"], 2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(**parts, epochs=3, loggers=[notes, board := TensorBoard(tmp_path)])
+    assert notes.calls == [(1, NAMES), False]
+    assert board.writer is None and steps(tmp_path) == [1]
+    assert "_hparams_/session_end_info" not in hparams(tmp_path)
+
+
+@pytest.mark.parametrize("breaks", ["log", "close"])
+def test_a_logger_that_fails_loses_no_epoch_and_closes_the_others(tmp_path, breaks):
+    bad, notes = Notes(breaks), Notes()
+    with pytest.raises(OSError, match="the disk is full"):
+        fit(**setup(), epochs=2, run=tmp_path, loggers=[notes, bad])
+    assert notes.calls[-1] is (breaks == "close")
+    assert (tmp_path / "last.pt").is_file()
+    again = fit(**setup(), epochs=2, run=tmp_path, resume=True, loggers=[Notes()])
+    assert list(again["epoch"]) == [1, 2]
+
+
+def test_what_is_no_logger_is_refused_before_the_training():
+    notes = Notes()
+    with pytest.raises(TypeError, match="'runs/a' is no logger: expected the methods"):
+        fit(**setup(), epochs=1, loggers=[notes, "runs/a"])
+    assert not notes.calls
+
+
+def test_a_run_can_go_without_a_bar(capsys):
+    fit(**setup(), epochs=1, desc=None)
+    assert capsys.readouterr().err == ""
+
+
+def hparams(folder):
+    return read(folder).PluginTagToContent("hparams")
+
+
+def test_tensorboard_reads_the_same_numbers_back(tmp_path):
+    settings = {"rate": 0.01, "network": "LeNet", "augmented": False}
+    history = fit(**setup(), epochs=3, loggers=[TensorBoard(tmp_path, settings)])
+    events = read(tmp_path)
+    assert sorted(events.Tags()["scalars"]) == sorted(NAMES)
+    for name in NAMES:
+        values = [event.value for event in events.Scalars(name)]
+        assert values == pytest.approx(history[name].tolist(), rel=1e-5)
+    assert steps(tmp_path) == [1, 2, 3]
+    assert sorted(hparams(tmp_path)) == [
+        *("_hparams_/experiment", "_hparams_/session_end_info", "_hparams_/session_start_info"),
+    ]
+    start = hparams(tmp_path)["_hparams_/session_start_info"]
+    assert all(name.encode() in start for name in [*settings, "LeNet"])
+
+
+def test_the_same_run_again_replaces_the_numbers_and_a_resumed_one_goes_on(tmp_path):
+    fit(**setup(), epochs=4, loggers=[TensorBoard(tmp_path / "a")])
+    fit(**setup(), epochs=2, loggers=[TensorBoard(tmp_path / "a")])
+    assert steps(tmp_path / "a") == [1, 2]
+    assert len(list((tmp_path / "a").iterdir())) == 1
+    run = tmp_path / "b"
+    for epochs in (2, 3):
+        board = TensorBoard(run)
+        fit(**setup(), epochs=epochs, run=run, resume=True, loggers=[board])
+    assert steps(run) == [1, 2, 3]
+
+
+def test_pictures_are_read_back(tmp_path):
+    board = TensorBoard(tmp_path)
+    fit(**setup(), epochs=1, loggers=[board])
+    confusion = torch.tensor([[3, 1], [0, 4]])
+    board.pictures(1, confusion, ["a", "b"], {"a taken for b": torch.rand(1, 20, 30)})
+    events = read(tmp_path)
+    assert sorted(events.Tags()["images"]) == ["confusion", "wrong/a taken for b"]
+    (picture,) = events.Images("wrong/a taken for b")
+    assert (picture.width, picture.height) == (30, 20)
+    assert steps(tmp_path) == [1]
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, "tests")
+import test_training
+from helpers.tracking import TensorBoard
+from helpers.training import fit
+
+class KilledAt(test_training.StopsAt):
+    def __iter__(self):
+        if self.left == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+        return iter(self.batches)
+
+parts = test_training.setup()
+parts["valid"] = KilledAt(parts["valid"], 3)
+fit(**parts, epochs=5, loggers=[TensorBoard(sys.argv[1], {"rate": 0.01})])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_run_leaves_readable_events(tmp_path):
+    process = run_python(KILLED, tmp_path)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert steps(tmp_path) == [1, 2]  # it died in the third epoch
+    assert "_hparams_/session_start_info" in hparams(tmp_path)
+    assert "_hparams_/session_end_info" not in hparams(tmp_path)
+    fit(**setup(), epochs=1, loggers=[TensorBoard(tmp_path)])
+    assert steps(tmp_path) == [1]  # the file that was cut off disturbs nothing
+
+
+class FakeClient:
+    """MlflowClient as its documentation has it, with a list for a store."""
+
+    calls: list = []  # noqa: RUF012
+
+    def __init__(self, tracking_uri=None, registry_uri=None):
+        self.calls.append(("store", tracking_uri))
+
+    def create_run(self, experiment_id, start_time=None, tags=None, run_name=None):
+        self.calls.append(("create_run", experiment_id, run_name))
+        return types.SimpleNamespace(info=types.SimpleNamespace(run_id="r1"))
+
+    def log_param(self, run_id, key, value, synchronous=None):
+        self.calls.append(("param", run_id, key, value))
+
+    def log_metric(self, run_id, key, value, timestamp=None, step=None, synchronous=None):
+        self.calls.append(("metric", run_id, key, step))
+
+    def set_terminated(self, run_id, status=None, end_time=None):
+        self.calls.append(("end", run_id, status))
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(FakeClient, "calls", [])
+    monkeypatch.setitem(sys.modules, "mlflow", types.SimpleNamespace(MlflowClient=FakeClient))
+    return FakeClient.calls
+
+
+def test_mlflow_is_told_the_same(home, fake):
+    store = home / "runs" / "mlflow.db"
+    fit(**setup(), epochs=2, loggers=[MLflow(store, "first", {"rate": 0.01}), Notes()])
+    assert fake[0] == ("store", f"sqlite:///{store.resolve().as_posix()}")
+    assert fake[1:3] == [("create_run", "0", "first"), ("param", "r1", "rate", 0.01)]
+    assert fake[3:-1] == [("metric", "r1", name, epoch) for epoch in (1, 2) for name in NAMES]
+    assert fake[-1] == ("end", "r1", "FINISHED")
+    assert store.parent.is_dir()
+
+
+def test_mlflow_learns_of_a_failure(tmp_path, fake):
+    with pytest.raises(FloatingPointError):
+        fit(**setup(rate=1e20), epochs=2, loggers=[MLflow(tmp_path / "m.db", "bad")])
+    assert fake[-1] == ("end", "r1", "FAILED")
+
+
+def test_mlflow_sends_nothing_home():
+    import os
+
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("module", "make"),
+    [
+        ("mlflow", lambda folder: MLflow(folder / "m.db", "a")),
+        ("torch.utils.tensorboard", lambda folder: TensorBoard(folder)),
+    ],
+)
+def test_a_tracker_that_is_not_installed_is_named_before_the_training(
+    tmp_path, monkeypatch, module, make
+):
+    monkeypatch.setitem(sys.modules, module, None)  # Python then says that it is not there
+    package = module.split(".")[-1]
+    with pytest.raises(ModuleNotFoundError, match=f"Run: python -m pip install {package}"):
+        make(tmp_path)
+
+
+@pytest.mark.browser
+def test_the_button_of_the_notebook_shows_tensorboard_from_this_machine_only(tmp_path):
+    fit(**setup(), epochs=2, loggers=[TensorBoard(tmp_path / "first", {"rate": 0.01})])
+    (file,) = (REPOSITORY / "notebooks").glob("13_*.ipynb")
+    cells = nbformat.read(file, as_version=4).cells
+    (source,) = (cell.source for cell in cells if "def show_board" in cell.source)
+    names = {"grid": tmp_path}
+    exec(source, names)
+    names["start"].click()
+    (address,) = re.findall(r'src="(http://127\.0\.0\.1:\d+/)"', names["place"].value)
+    with browser() as opened, new_page(opened) as page:  # fails if anything else is asked for
+        page.goto(address)
+        page.get_by_text("valid_accuracy").first.wait_for()
+        page.get_by_text("HParams").first.click()
+        page.get_by_text("rate").first.wait_for()
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / "tensorboard.png")
