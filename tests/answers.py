@@ -167,6 +167,32 @@ MISTAKES = [
     ("flatten_size", "layers(picture).flatten(1).shape[1]", "1690", "one network only"),
     ("flatten_size", "layers(picture).flatten(1).shape[1]", "layers(picture).shape[1]", "height and width were"),
     ("flatten_size", "layers(picture).flatten(1).shape[1]", "layers(picture).shape[-1] ** 2", "channels were"),
+    # 13
+    ("summarise", '["network", "rate", "augmented"]', '["network", "rate", "augmented", "seed"]', "do not group by the seed"),
+    ("summarise", '["network", "rate", "augmented"]', '["network", "rate"]', "columns or the index"),
+    ("summarise", '.agg(["mean", "std"])', ".mean()", "two numbers for each setting"),
+    ("summarise", '"mean", "std"', '"mean", "var"', "columns or the index"),
+    ("summarise", '["mean", "std"]', '[("mean", "max"), ("std", "std")]', "the best seed"),
+    ("summarise", '["mean", "std"]', '[("mean", "median"), ("std", "std")]', "the median"),
+    ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", "sem")]', "error of the mean"),
+    ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", "var")]', "the variance"),
+    ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", lambda x: x.std(ddof=0))]', "divide by n - 1"),
+    ("summarise", 'return groups["valid_accuracy"]', 'groups["valid_accuracy"]', "give back a table"),
+    # 14
+    ("find_limit", "1 - false_alarms", "false_alarms", "the other end"),
+    ("find_limit", "distances.quantile(1 - false_alarms)", "distances.max()", "nothing at all"),
+    ("find_limit", "distances.quantile(1 - false_alarms)", "(distances.max() * (1 - false_alarms))", "not of the largest"),
+    ("find_limit", "distances.quantile(1 - false_alarms)", "distances.mean()", "far too many"),
+    ("find_limit", "1 - false_alarms", "0.95", "fits one rate only"),
+    ("find_limit", "1 - false_alarms", "100 * (1 - false_alarms)", "It stopped with"),
+    # 15
+    ("average_over_ranks", "return total / sum(counts)", "return sum(gradients) / len(gradients)", "a plain mean"),
+    ("average_over_ranks", "return total / sum(counts)", "return total", "divide by sum(counts)"),
+    ("average_over_ranks", "sum(counts)", "len(counts)", "not of processes"),
+    ("average_over_ranks", "gradient * count", "gradient", "as much as it saw"),
+    ("average_over_ranks", "gradient * count", "gradient.mul_(count)", "are changed"),
+    ("average_over_ranks", "return total / sum(counts)", "return (total / sum(counts)).sum()", "add over the processes only"),
+    ("average_over_ranks", "return total / sum(counts)", "total / sum(counts)", "nothing comes back"),
 ]  # fmt: skip
 
 ALSO_RIGHT = {
@@ -370,5 +396,30 @@ ALSO_RIGHT = {
     "flatten_size": [
         "def flatten_size(layers, picture):\n    return layers(picture)[0].numel()",
         "def flatten_size(layers, picture):\n    n, c, h, w = layers(picture).shape\n    return c * h * w",
+    ],
+    "find_limit": [
+        "import numpy as np\ndef find_limit(distances, false_alarms):\n"
+        "    return float(np.quantile(distances.numpy(), 1 - false_alarms))",
+        "def find_limit(distances, false_alarms):\n    ordered = distances.sort().values\n"
+        "    place = round((1 - false_alarms) * (len(ordered) - 1))\n    return ordered[place]",
+    ],
+    "average_over_ranks": [
+        "def average_over_ranks(gradients, counts):\n    shares = torch.tensor(counts) / sum(counts)\n"
+        "    return torch.einsum('r,r...->...', shares, torch.stack(gradients))",
+        "def average_over_ranks(gradients, counts):\n    result = torch.zeros_like(gradients[0])\n"
+        "    for gradient, count in zip(gradients, counts):\n"
+        "        result += gradient * (count / sum(counts))\n    return result",
+        "import numpy as np\ndef average_over_ranks(gradients, counts):\n"
+        "    return torch.from_numpy(np.average(np.stack(gradients), axis=0, weights=counts))",
+    ],
+    "summarise": [
+        "def summarise(table):\n    keys = ['augmented', 'rate', 'network']\n"
+        "    g = table.groupby(keys, as_index=False, sort=False)['valid_accuracy']\n"
+        "    return g.agg(mean='mean', std='std')",
+        "def summarise(table):\n    rows = []\n"
+        "    for key, part in table.groupby(['network', 'rate', 'augmented']):\n"
+        "        values = part['valid_accuracy']\n"
+        "        rows.append([*key, values.mean(), values.std(), len(values)])\n"
+        "    return pd.DataFrame(rows, columns=['network', 'rate', 'augmented', 'mean', 'std', 'n'])",
     ],
 }

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from helpers import feedback
-from helpers.checks import basics, beyond, loops
+from helpers.checks import basics, beyond, further, loops
 
 EXERCISES: dict[str, Callable] = {
     check.defines: check
-    for room in (basics, loops, beyond)
+    for room in (basics, loops, beyond, further)
     for check in vars(room).values()
     if hasattr(check, "defines")
 }
