@@ -1,6 +1,6 @@
 """The same `fit` on several processes, GPUs or machines: Accelerate over torch.distributed.
 
-`torchrun --nproc-per-node 4 -m helpers.parallel` trains step 07's network in four processes.
+`torchrun --standalone --nproc-per-node 4 -m helpers.parallel` trains a small network as an example.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import DataLoader
 
 from helpers import training
+from helpers.archives import pictures
 from helpers.cache import Pictures
 from helpers.catalog import run_folder
 from helpers.datasets import open_data
 from helpers.features import BLOCK, FeatureCache, fastest_precision
 from helpers.loaders import Batches, Part
 from helpers.models import LeNet
-from helpers.recipes import AOI_RATE, AOI_SEED, aoi_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,9 +184,9 @@ def load_features(cache: FeatureCache) -> Pictures:
         mine.dataset.samples = [row for first in firsts for row in samples[first : first + BLOCK]]
         return mine.load()
 
-    pictures = torch.stack([cache.dataset[row][0] for row in range(8)]).to(cache._device)
+    first = torch.stack([cache.dataset[row][0] for row in range(8)]).to(cache._device)
     with torch.no_grad():
-        cache.choice = fastest_precision(cache.network, pictures)
+        cache.choice = fastest_precision(cache.network, first)
     part(rank)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -206,11 +206,11 @@ def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
     Parameters
     ----------
     function : callable
-        From a module that can be imported: Windows has no fork.
+        From a module that can be imported: Windows has no fork. What it prints is dropped.
     *arguments
         What it is called with in each process.
     processes : int
-        How many.
+        How many, at least two.
 
     Raises
     ------
@@ -219,45 +219,38 @@ def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}  # 0: any free port
-    stdout = sys.stdout
-
-    def worker(*arguments: Any) -> None:
-        with contextlib.redirect_stdout(stdout):
-            function(*arguments)
-
     try:
         if "fork" in multiprocessing.get_all_start_methods():
             with contextlib.redirect_stdout(io.StringIO()):  # "Launching training on 2 CPUs."
-                notebook_launcher(worker, arguments, num_processes=processes, **place)
+                notebook_launcher(function, arguments, num_processes=processes, **place)
         else:
             config = LaunchConfig(1, 1, processes, max_restarts=0, start_method="spawn", **place)
             elastic_launch(config, function)(*arguments)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        reason = failure.signal_name() if failure.exitcode < 0 else failure.message
+        reason = failure.signal_name() if failure.exitcode < 0 else str(failure.message).strip()
         raise ChildProcessError(
-            f"Process {rank} of {processes} ended early: {str(reason).strip()} The others were "
-            "ended too. What was finished is in the run folder: resume=True goes on from there."
+            f"Process {rank} of {processes} ended early: {reason}. The others were ended too. "
+            "What was finished is in the run folder: resume=True goes on from there."
         ) from None
 
 
-def train_lenet(run: Path, epochs: int, batch_size: int = 32, resume: bool = False) -> None:
-    """Train step 07's network on the AOI pictures, without augmentation."""
+def train_food(run: Path, epochs: int = 8, batch_size: int = 30, resume: bool = False) -> None:
+    """Train a LeNet on the food pictures, in all processes that a launcher started."""
     with start().local_main_process_first():
-        data = open_data("aoi")
-        train, valid = aoi_parts(data)
-    facts = data.facts
-    batches = Batches(train, facts.mean, facts.std, batch_size, shuffle=True, seed=AOI_SEED)
-    watched = Batches(valid, facts.mean, facts.std, batch_size=128)
-    torch.manual_seed(AOI_SEED)
-    model = LeNet(classes=len(facts.classes))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=AOI_RATE)
-    fit(model, batches, watched, optimizer, epochs, run=run, resume=resume)
+        data = open_data("food")
+        train, test = (pictures(data, part, size=64) for part in ("train", "test"))
+    train_batches = Batches(train, batch_size=batch_size, shuffle=True)
+    test_batches = Batches(test, batch_size=batch_size)
+    torch.manual_seed(0)
+    model = LeNet(classes=3, channels=3, size=64)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    fit(model, train_batches, test_batches, optimizer, epochs, run=run, resume=resume)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=train_lenet.__doc__)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--batch-size", type=int, default=32, help="of all processes together")
+    parser = argparse.ArgumentParser(description=train_food.__doc__)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=30, help="of all processes together")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    train_lenet(run_folder("aoi", "lenet_parallel"), **vars(parser.parse_args()))
+    train_food(run_folder("food", "parallel"), **vars(parser.parse_args()))

@@ -410,7 +410,7 @@ ALSO_RIGHT = {
         "    for gradient, count in zip(gradients, counts):\n"
         "        result += gradient * (count / sum(counts))\n    return result",
         "import numpy as np\ndef average_over_ranks(gradients, counts):\n"
-        "    return torch.from_numpy(np.average(np.stack(gradients), axis=0, weights=counts))",
+        "    return torch.from_numpy(np.average(np.stack(gradients), axis=0, weights=counts)).float()",
     ],
     "summarise": [
         "def summarise(table):\n    keys = ['augmented', 'rate', 'network']\n"

@@ -35,7 +35,7 @@ def batches(count, shuffle=False, channels=1, side=20):
 
 def loader(count, shuffle=False):
     pictures = noisy(count)
-    dataset = TensorDataset(pictures.images / 255, pictures.labels)
+    dataset = TensorDataset(pictures.images.double() / 255, pictures.labels)
     return make_loader(dataset, batch_size=BATCH, shuffle=shuffle)
 
 
@@ -43,6 +43,8 @@ def train(fit, run, make=batches, loss_fn=None, epochs=EPOCHS, **options):
     """Train a LeNet with either `fit`, and return the history."""
     torch.manual_seed(0)
     model = LeNet(classes=2, size=20)
+    if make is loader:  # in 64 bits hardly anything is rounded
+        model = model.double()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=6 * EPOCHS)
     options |= {"scheduler": schedule, "loss_fn": loss_fn}
