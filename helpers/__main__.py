@@ -46,6 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("site", help="build the complete notebooks as a static site")
     test = commands.add_parser("test", help="run every check that CI runs")
     test.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
+    predict = commands.add_parser("predict", help="ask a trained network about pictures")
+    predict.add_argument("pictures", nargs="*", metavar="PICTURE")
+    predict.add_argument("--export", metavar="FILE", help="write it as a torch.export file, .pt2")
+    app = commands.add_parser("app", help="put a trained network on a web page of this machine")
+    app.add_argument("--port", type=int, metavar="N", help="instead of the first free from 7860")
+    app.add_argument("--no-browser", action="store_true", help="only print the address")
+    for command in (predict, app):
+        command.add_argument("--run", metavar="RUN", help="such as runs/aoi/lenet, the default")
     commands.add_parser("clean", help="remove build/, runs/, samples and caches")
     options = parser.parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):  # a Windows pipe may not know every letter of a path
@@ -95,6 +103,16 @@ def _call(options: argparse.Namespace) -> int:
 
         print(f"Open {site()}. It needs no network.")
         return 0
+    if options.command == "predict":
+        if not options.pictures and not options.export:
+            raise ValueError("Name at least one picture: python -m helpers predict PICTURE")
+        from helpers.predictor import report
+
+        return report(options.run, options.pictures, options.export)
+    if options.command == "app":
+        from helpers.app import serve
+
+        return serve(options.run, options.port, not options.no_browser)
     from helpers import workbook
 
     if options.command == "learner":

@@ -1,0 +1,339 @@
+"""A trained network that answers for any picture, or says plainly why it should not."""
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from helpers.archives import folder_images
+from helpers.archives import pictures as read_all
+from helpers.catalog import DATA_SETS, data_folder, home, run_folder
+from helpers.checkpoints import load_model
+from helpers.datasets import OpenedData, csv_images, open_data
+from helpers.files import whole_file
+from helpers.models import LeNet
+from helpers.recipes import aoi_lenet
+from helpers.samples import sample_folder
+from helpers.training import best_device
+from helpers.transfer import load_backbone
+from helpers.uploads import read_upload
+
+NEIGHBOUR, QUANTILE, REFERENCE = 5, 0.95, 600
+QUICKLY_DRAWN = ("aoi", "food")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says about a picture.
+
+    Attributes
+    ----------
+    refusal : str
+        Why the answer must not be used; empty where it may.
+    probabilities : dict
+        Of each class in 0..1, the largest first; empty where there is no picture.
+    score : float
+        The distance to the training pictures; not a number where there is no picture.
+    picture : PIL.Image.Image or None
+        What was judged, RGB and upright.
+    heat : numpy.ndarray or None
+        The class activation map, (h, w) in 0..1: what the network looked at.
+    """
+
+    refusal: str
+    probabilities: dict[str, float] = field(default_factory=dict)
+    score: float = math.nan
+    picture: Image.Image | None = None
+    heat: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        if self.refusal:
+            return f"refused: {self.refusal}"
+        return ", ".join(f"{name} {p:.0%}" for name, p in list(self.probabilities.items())[:3])
+
+
+class Predictor:
+    """A trained run that answers for any picture, with a guard against strange ones.
+
+    The guard's score: each filter of the last convolutions gives the mean and the standard
+    deviation of its map; their square roots, brought to the same scale, are a point for each
+    picture; the score is the distance to the fifth-nearest training picture. The limit is the 95 %
+    quantile of training pictures that were held back. Source: Sun et al., Out-of-distribution
+    detection with deep nearest neighbors, 2022 (without their normalisation to length 1).
+
+    Parameters
+    ----------
+    run : str or Path, optional
+        runs/<data set>/<run> with model.safetensors (a LeNet) or head.safetensors (with the
+        backbone that metrics.json names). Without it: step 07's network, trained if need be.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        What it tells apart.
+    limit : float
+        A picture with a larger score is refused.
+    rates : dict
+        "false_alarms": how many of the data set's own test pictures are refused, in 0..1;
+        "detected": the same for the samples of other data sets, by name.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such run, or the data that it was trained on are not here any more.
+    """
+
+    def __init__(self, run: str | Path | None = None) -> None:
+        self.run = _found(run)
+        self.facts = DATA_SETS[self.run.parent.name]
+        self.classes = self.facts.classes
+        metrics = json.loads((self.run / "metrics.json").read_text(encoding="utf-8"))
+        if (self.run / "head.safetensors").is_file():
+            file, backbone = self.run / "head.safetensors", load_backbone(metrics["backbone"])
+            self.head = load_model(file, nn.Linear(backbone.outputs, len(self.classes)))
+            parts, self._transform = (backbone.convolutions, backbone.rest), backbone.transform
+            self._shape = (3, backbone.size, backbone.size)
+        else:
+            file = self.run / "model.safetensors"
+            model = load_model(file)
+            if not isinstance(model, LeNet):
+                raise ValueError(f"{file} holds a {type(model).__name__}, expected a LeNet.")
+            self.head, parts, self._transform = model.linear3, _cut(model), self._grey
+            self._shape = (1, model.settings["size"], model.settings["size"])
+        self.device = best_device()
+        self.convolutions, self.rest = (part.to(self.device).eval() for part in parts)
+        self.head.to(self.device)
+        self.network = nn.Sequential(self.convolutions, self.rest, self.head, nn.Softmax(dim=1))
+        self.network.requires_grad_(False)
+        mark = hashlib.sha256(file.read_bytes() + str(metrics.get("backbone")).encode()).hexdigest()
+        if not self._load_guard(mark):
+            self._make_guard(mark, metrics.get("source", ""))
+
+    def _grey(self, picture: Image.Image) -> Tensor:
+        pixels = cv2.resize(
+            np.asarray(picture.convert("L")), self._shape[1:], interpolation=cv2.INTER_AREA
+        )
+        return (torch.from_numpy(pixels)[None].float() / 255 - self.facts.mean) / self.facts.std
+
+    def ask(self, picture: bytes | str | Path | Image.Image) -> Answer:
+        """Return the answer for one picture; see `ask_all`."""
+        return self.ask_all([picture])[0]
+
+    def ask_all(self, pictures: Sequence[bytes | str | Path | Image.Image]) -> list[Answer]:
+        """Return the answer for each picture, computed as one batch.
+
+        Parameters
+        ----------
+        pictures : sequence of bytes, path or PIL.Image.Image
+            See `read_upload`. What cannot be read gets a refusal; the others do not suffer.
+
+        Returns
+        -------
+        list of Answer
+            In the same order.
+        """
+        answers: list[Answer | None] = []
+        photos = []
+        for picture in pictures:
+            try:
+                photos.append(read_upload(picture))
+                answers.append(None)
+            except ValueError as error:
+                answers.append(Answer(str(error)))
+        judged = iter(self._judge(photos) if photos else ())
+        return [answer or next(judged) for answer in answers]
+
+    def _judge(self, photos: list[Image.Image]) -> list[Answer]:
+        maps, scores = self._measure(photos)
+        logits = self.head(self.rest(maps.requires_grad_()))  # (B, classes)
+        (slope,) = torch.autograd.grad(logits.amax(dim=1).sum(), maps)
+        # Grad-CAM, as in step 10
+        heat = (slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu().detach()
+        heat = (heat / heat.amax(dim=(1, 2), keepdim=True).clamp(min=1e-9)).cpu().numpy()
+        found = zip(photos, logits.softmax(dim=1).tolist(), scores.tolist(), heat, strict=True)
+        return [
+            Answer(self._verdict(score), self._ranked(row), score, photo, looked)
+            for photo, row, score, looked in found
+        ]
+
+    def _verdict(self, score: float) -> str:
+        if score <= self.limit:
+            return ""
+        return (
+            f"this is unlike the pictures it learned from ({self.facts.title}: distance "
+            f"{score:.1f}, at most {self.limit:.1f})."
+        )
+
+    def _ranked(self, row: list[float]) -> dict[str, float]:
+        pairs = zip(self.classes, row, strict=True)
+        return dict(sorted(pairs, key=lambda pair: -pair[1]))
+
+    def batch(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Return pictures as the network and its exported file take them: (B, C, size, size)."""
+        return torch.stack([self._transform(picture) for picture in pictures])
+
+    @torch.no_grad()
+    def _measure(self, photos: list[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Return the maps, (B, C, h, w), and the guard's score of each picture, (B,)."""
+        maps = self.convolutions(self.batch(photos).to(self.device))
+        points = (_points(maps.float().cpu()) - self._mean) / self._std
+        return maps, torch.cdist(points, self._known).kthvalue(NEIGHBOUR, dim=1).values
+
+    def _load_guard(self, mark: str) -> bool:
+        """Read the guard from its file; False where it is missing or of another network."""
+        try:
+            with safe_open(self.run / "guard.safetensors", framework="pt") as file:
+                told = json.loads(file.metadata()["guard"])
+                tensors = [file.get_tensor(name) for name in ("known", "mean", "std")]
+        except Exception:  # missing or damaged: it is made again
+            return False
+        self._known, self._mean, self._std = tensors
+        self.limit, self.rates = told["limit"], told["rates"]
+        return told["mark"] == mark
+
+    @torch.no_grad()
+    def _make_guard(self, mark: str, source: str) -> None:
+        """Learn what is familiar from training pictures, and measure how well that works."""
+        data = OpenedData(self.facts, data_folder(self.facts.name) / source, source)
+        if not source or not data.root.is_dir():
+            raise ValueError(
+                f"{self.run} was trained on {source or 'unknown data'}, which is not here. "
+                "Train it again with the data that are."
+            )
+        some = tqdm(_some(data, "train", REFERENCE), desc="Learning what is familiar")
+        maps = [self.convolutions(self.batch([one]).to(self.device)).cpu() for one in some]
+        points = torch.cat([_points(one.float()) for one in maps])  # (N, 2 * channels)
+        held_back = torch.arange(len(points)) % 5 == 0
+        learned = points[~held_back]
+        self._mean, spread = learned.mean(dim=0), learned.std(dim=0)
+        self._std = spread + 0.1 * spread.mean() + 1e-9  # a filter that hardly ever answers
+        self._known = (learned - self._mean) / self._std
+        held_back = (points[held_back] - self._mean) / self._std
+        distances = torch.cdist(held_back, self._known).kthvalue(NEIGHBOUR, dim=1).values
+        self.limit = distances.quantile(QUANTILE).item()
+        self.rates = {"false_alarms": self.refused(_some(data, _last(data), 100)), "detected": {}}
+        for facts in DATA_SETS.values():
+            is_drawn = facts.name in QUICKLY_DRAWN or any(data_folder(facts.name).glob("sample-*"))
+            if facts is not self.facts and is_drawn:
+                other = OpenedData(facts, sample_folder(facts), "sample")
+                self.rates["detected"][facts.name] = self.refused(_some(other, _last(other), 100))
+        told = {"mark": mark, "limit": self.limit, "rates": self.rates}
+        tensors = {"known": self._known, "mean": self._mean, "std": self._std}
+        with whole_file(self.run / "guard.safetensors") as partial:
+            partial.write_bytes(save(tensors, metadata={"guard": json.dumps(told)}))
+
+    def refused(self, pictures: Sequence[Image.Image]) -> float:
+        """Return which part of some pictures, 0..1, the guard refuses."""
+        return sum(self._measure([one])[1].item() > self.limit for one in pictures) / len(pictures)
+
+    def told(self) -> str:
+        """Return in a sentence how well the guard works, as it was measured."""
+        others = [f"{p:.0%} of {DATA_SETS[n].title}" for n, p in self.rates["detected"].items()]
+        return (
+            f"It refuses {self.rates['false_alarms']:.0%} of its own kind of pictures (false "
+            f"alarms), and of strange ones: {', '.join(others)}."
+        )
+
+    def export(self, file: str | Path) -> Path:
+        """Write the network as a torch.export file, which needs no Python class of ours.
+
+        It takes `batch` (any number of pictures) and gives probabilities, (B, classes). The
+        classes stand in its extra file about.json.
+
+        Raises
+        ------
+        ValueError
+            If its answers differ by more than 1e-4; no file is left then.
+        """
+        example = torch.randn(4, *self._shape, generator=torch.Generator().manual_seed(0))
+        example = example.to(self.device)
+        sizes = ({0: torch.export.Dim("batch")},)
+        program = torch.export.export(self.network, (example,), dynamic_shapes=sizes)
+        about = json.dumps({"classes": self.classes, "input": ["batch", *self._shape]})
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer, extra_files={"about.json": about})
+        again = torch.export.load(io.BytesIO(buffer.getvalue())).module()
+        difference = (again(example[:3]) - self.network(example[:3])).abs().max().item()
+        if difference > 1e-4:
+            raise ValueError(f"The exported network's answers differ by {difference}.")
+        with whole_file(Path(file)) as partial:
+            partial.write_bytes(buffer.getvalue())
+        return Path(file)
+
+
+def _found(run: str | Path | None) -> Path:
+    """Return a run's folder, looked for here and in the workshop's home."""
+    default = run_folder("aoi", "lenet")
+    folder = home() / (run or default)
+    if run and not folder.is_dir():
+        folder = Path(run)
+    if folder == default and not (folder / "metrics.json").is_file():
+        aoi_lenet(open_data("aoi"))
+    folder = folder.resolve()
+    if folder.parent.name not in DATA_SETS or not (folder / "metrics.json").is_file():
+        raise FileNotFoundError(
+            f"There is no run in {folder}. Expected runs/<data set>/<run>, such as runs/aoi/lenet; "
+            "steps 07, 10 and 12 make them."
+        )
+    return folder
+
+
+def _cut(model: LeNet) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return a LeNet's convolutions, and what comes between them and its last layer."""
+    relu = nn.ReLU()
+    return (
+        nn.Sequential(model.conv1, model.pool, relu, model.conv2, model.pool, relu),
+        nn.Sequential(nn.Flatten(), model.linear1, relu, model.linear2, relu),
+    )
+
+
+def _points(maps: Tensor) -> Tensor:
+    """Return how strongly and how unevenly each filter answers, (B, 2 * channels)."""
+    both = torch.cat([maps.mean(dim=(2, 3)), maps.std(dim=(2, 3))], dim=1)
+    return both.clamp(min=0).sqrt()
+
+
+def _last(data: OpenedData) -> str:
+    return list(data.facts.pictures)[-1]
+
+
+def _some(data: OpenedData, split: str, most: int) -> list[Image.Image]:
+    """Return up to `most` pictures of a part, evenly chosen, read as uploads are."""
+    if data.facts.name == "cifar10":
+        images = read_all(data, split).images[:most].permute(0, 2, 3, 1).numpy()
+        return [Image.fromarray(pixels) for pixels in images]
+    images = (csv_images if data.facts.name == "aoi" else folder_images)(data, split)
+    chosen = images.ids[:: max(1, len(images.ids) // most)][:most]
+    return [read_upload(images.image_dir / name) for name in chosen]
+
+
+def report(run: str | None, pictures: Sequence[str], export: str | None = None) -> int:
+    """Print the answer for each picture, one a line; or write the network as an exported file.
+
+    Returns
+    -------
+    int
+        1 if a picture was refused, else 0.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # which network and data: not an answer
+        predictor = Predictor(run)
+    if export:
+        print(f"Written: {predictor.export(export)}", file=sys.stderr)
+    answers = [predictor.ask(picture) for picture in pictures]
+    for picture, answer in zip(pictures, answers, strict=True):
+        print(f"{picture}: {answer}")
+    return int(any(answer.refusal for answer in answers))

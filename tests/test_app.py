@@ -1,0 +1,344 @@
+"""The predictor, its guard, the exported file, and the web page with what may be sent to it."""
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import psutil
+import pytest
+import requests
+import torch
+from browsing import browser, is_local
+from conftest import REPOSITORY, run_python
+from PIL import Image
+
+from helpers import __main__
+from helpers.catalog import AOI, data_folder
+from helpers.checkpoints import save_model, write_metrics
+from helpers.models import LeNet
+
+
+def drawn(seed, vertical=False):
+    """A grey picture: noise, or noise with a bright vertical streak."""
+    pixels = np.random.default_rng(seed).normal(160, 8, (128, 128))
+    pixels[:, 60:68] += 60 * vertical
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def in_bytes(picture, kind="PNG"):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A home with a tiny AOI data set and an untrained LeNet; nothing else is drawn."""
+    home = tmp_path_factory.mktemp("app") / "Größe 数据"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKSHOP_HOME", str(home))
+        root = data_folder("aoi") / "sample-1"
+        for part, count in (("train", 60), ("test", 20)):
+            (root / f"{part}_images").mkdir(parents=True)
+            rows = ["ID,Label"]
+            for number in range(count):
+                drawn(number, number % 2).save(root / f"{part}_images" / f"{number}.png")
+                rows.append(f"{number}.png,{3 * (number % 2)}")
+            (root / f"{part}.csv").write_text("\n".join(rows) + "\n")
+        torch.manual_seed(0)
+        run = home / "runs" / "aoi" / "lenet"
+        save_model(LeNet(classes=6), run / "model.safetensors")
+        write_metrics(run, {"source": "sample-1"})
+        from helpers import predictor
+
+        patch.setattr(predictor, "QUICKLY_DRAWN", ())
+        yield home, predictor.Predictor("runs/aoi/lenet")
+
+
+@pytest.fixture
+def asked(shared):
+    return shared[1]
+
+
+def strange():
+    """A picture with colours and sharp edges."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 2, (64, 64, 3), np.uint8) * 255)
+
+
+def chunk(kind, data):
+    body = kind + data
+    return len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def png_header(width, height):
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size + bytes([8, 2, 0, 0, 0]))
+
+
+def polyglot():
+    buffer = io.BytesIO(in_bytes(drawn(0)))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("run.py", "print()")
+    return buffer.getvalue()
+
+
+GOOD = in_bytes(drawn(0))
+HOSTILE = {
+    "empty": (b"", "no PNG, JPEG, WebP or BMP"),
+    "text": (b"hello", "no PNG, JPEG, WebP or BMP"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no PNG, JPEG, WebP or BMP"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "no PNG, JPEG, WebP or BMP"),
+    "cut off": (GOOD[: len(GOOD) // 2], "damaged or cut off"),
+    "broken": (GOOD[:100] + bytes(200) + GOOD[300:], "damaged or cut off"),
+    "bomb": (png_header(30_000, 30_000) + chunk(b"IDAT", zlib.compress(bytes(10**6))), "million"),
+    "large": (in_bytes(Image.new("1", (9000, 9000))), "more than 50 million pixels"),
+    "no size": (png_header(0, 0) + chunk(b"IEND", b""), "."),
+    "tiny": (in_bytes(Image.new("L", (8, 8))), "too few"),
+    "strip": (in_bytes(Image.new("L", (40_000, 40))), "a strip"),
+    "deep": (in_bytes(Image.new("I;16", (64, 64))), "8 bits"),
+    "a zip": (polyglot(), "something else"),
+    "a page": (in_bytes(drawn(1)) + b"<script>alert(1)</script>", "something else"),
+    "a pdf": (b"%PDF-1.7\n" + GOOD, "something else"),
+    "too long": (GOOD + bytes(20_000_000), "20 MB"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_cannot_be_judged_gets_one_sentence(asked, kind):
+    data, words = HOSTILE[kind]
+    before = psutil.Process().memory_info().rss
+    bad, good = asked.ask_all([data, GOOD])
+    assert words in bad.refusal and bad.refusal.count("\n") == 0
+    assert not bad.probabilities and bad.picture is None
+    assert good.probabilities  # the others in the batch do not suffer
+    assert psutil.Process().memory_info().rss - before < 400e6
+
+
+def test_it_answers_as_the_network_does(asked, shared):
+    from helpers.checkpoints import load_model
+
+    answer = asked.ask(GOOD)
+    model = load_model(asked.run / "model.safetensors")
+    pixels = torch.from_numpy(np.asarray(drawn(0))).float() / 255
+    with torch.no_grad():
+        expected = model((pixels[None, None] - AOI.mean) / AOI.std).softmax(dim=1)[0]
+    found = torch.tensor([answer.probabilities[name] for name in AOI.classes])
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert list(answer.probabilities.values()) == sorted(expected.tolist(), reverse=True) or (
+        answer.probabilities == dict(sorted(answer.probabilities.items(), key=lambda p: -p[1]))
+    )
+    assert answer.heat.shape == (29, 29) and 0 <= answer.heat.min() <= answer.heat.max() <= 1
+
+
+def test_a_batch_gives_the_answers_of_single_pictures(asked):
+    pictures = [drawn(seed, seed % 2) for seed in range(5)]
+    together, alone = asked.ask_all(pictures), [asked.ask(one) for one in pictures]
+    for a, b in zip(together, alone, strict=True):
+        assert a.score == pytest.approx(b.score, abs=1e-3)
+        assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
+        assert np.allclose(a.heat, b.heat, atol=1e-3)
+
+
+def test_the_guard_refuses_what_is_strange_and_few_others(asked):
+    assert "unlike the pictures it learned from" in asked.ask(strange()).refusal
+    own = [asked.ask(drawn(1000 + seed, seed % 2)) for seed in range(50)]
+    assert sum(bool(answer.refusal) for answer in own) <= 15
+    assert 0 <= asked.rates["false_alarms"] <= 0.3
+    assert "false alarms" in asked.told()
+
+
+def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
+    from helpers import predictor
+
+    _, first = shared
+    monkeypatch.setattr(predictor, "QUICKLY_DRAWN", ())
+    made = []
+    monkeypatch.setattr(predictor.Predictor, "_make_guard", lambda self, *_: made.append(1))
+    again = predictor.Predictor(first.run)
+    assert again.limit == first.limit and again.rates == first.rates and not made
+    file = first.run / "guard.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    predictor.Predictor(first.run)
+    assert made == [1]
+    file.write_bytes(whole)
+    metrics = json.loads((first.run / "metrics.json").read_text())
+    assert not again._load_guard("another network") and metrics["source"] == "sample-1"
+
+
+def test_the_exported_file_gives_the_same_answers(asked, tmp_path):
+    file = asked.export(tmp_path / "ö.pt2")
+    extra = {"about.json": ""}
+    program = torch.export.load(file, extra_files=extra).module()
+    assert json.loads(extra["about.json"])["classes"] == list(AOI.classes)
+    for count in (1, 7):
+        pictures = [drawn(seed, seed % 2) for seed in range(count)]
+        answers = asked.ask_all(pictures)
+        expected = [[a.probabilities[name] for name in AOI.classes] for a in answers]
+        found = program(asked.batch(pictures))
+        assert (found - torch.tensor(expected)).abs().max() < 1e-4
+
+
+def test_predict_prints_one_line_a_picture(shared, tmp_path):
+    home, asked = shared
+    (tmp_path / "good.png").write_bytes(GOOD)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    code = (
+        "import sys; from helpers.__main__ import main; code = main(sys.argv[1:]); "
+        "assert 'gradio' not in sys.modules; sys.exit(code)"
+    )
+    words = ["predict", "--run", "runs/aoi/lenet", tmp_path / "good.png"]
+    done = run_python(code, *words, WORKSHOP_HOME=home)
+    expected = asked.ask(GOOD)
+    assert done.stdout == f"{tmp_path / 'good.png'}: {expected}\n", done.stderr
+    assert done.returncode == bool(expected.refusal)
+    done = run_python(code, *words, tmp_path / "bad.png", tmp_path / "none", WORKSHOP_HOME=home)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and len(lines) == 3
+    assert "refused: this is no PNG" in lines[1] and "no such file" in lines[2]
+
+
+def test_a_run_that_is_not_there_is_named(shared, capsys):
+    assert __main__.main(["predict", "--run", "runs/aoi/nothing", "a.png"]) == 1
+    assert "Expected runs/<data set>/<run>" in capsys.readouterr().err
+    assert __main__.main(["predict"]) == 1
+    assert "at least one picture" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def server(shared):
+    """The page in a process of its own, with the network cut: its address and its process."""
+    pytest.importorskip("gradio")
+    from helpers.app import LAUNCH, page, theme
+
+    blocks = page(shared[1])
+    _, address, _ = blocks.launch(theme=theme(), **LAUNCH)
+    yield address
+    blocks.close(verbose=False)
+
+
+def send(address, data, name="picture.png"):
+    """Upload a file and ask for it, as a program would: verdict, classes, map."""
+    files = {"files": (name, data)}
+    uploaded = requests.post(f"{address}gradio_api/upload", files=files, timeout=60)
+    if uploaded.status_code != 200:
+        return uploaded.text
+    return ask(address, uploaded.json()[0])
+
+
+def ask(address, path):
+    picture = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    url = f"{address}gradio_api/call/ask"
+    event = requests.post(url, json={"data": [picture]}, timeout=60).json()["event_id"]
+    said = requests.get(f"{url}/{event}", timeout=120).text
+    assert "event: complete" in said, said
+    return json.loads(said.split("data: ", 1)[1].splitlines()[0])
+
+
+def test_fifty_requests_at_once_are_answered_correctly(server, asked):
+    pictures = [in_bytes(drawn(seed, seed % 2)) for seed in range(50)]
+    expected = asked.ask_all(pictures)
+    with ThreadPoolExecutor(50) as threads:
+        found = list(threads.map(lambda data: send(server, data), pictures))
+    for (verdict, classes, _), answer in zip(found, expected, strict=True):
+        assert ("No answer" in verdict) == bool(answer.refusal)
+        if not answer.refusal:
+            shown = {one["label"]: one["confidence"] for one in classes["confidences"]}
+            for name, probability in shown.items():
+                assert probability == pytest.approx(answer.probabilities[name], abs=1e-4)
+
+
+def test_hostile_uploads_get_a_sentence_and_the_server_lives_on(server):
+    for kind, (data, words) in HOSTILE.items():
+        said = send(server, data, f"{kind}.png" if kind != "svg" else "a.svg")
+        if kind == "too long":  # refused while it comes in
+            assert "maximum allowed size" in said
+            continue
+        verdict, classes, looked = said
+        assert words in verdict, kind
+        assert not classes and not looked
+    assert send(server, in_bytes(drawn(1)))[0].startswith("###")
+
+
+def test_an_address_is_not_fetched_and_no_other_file_is_read(server):
+    for path in ("http://192.0.2.1/a.png", "/etc/passwd", str(REPOSITORY / "README.md")):
+        with pytest.raises(AssertionError, match="event: error"):
+            ask(server, path)
+    assert send(server, in_bytes(drawn(1)))[0].startswith("###")
+
+
+def test_the_memory_stays_flat(server):
+    data = in_bytes(drawn(0))
+
+    def after(count):
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: send(server, data), range(count)))
+        return psutil.Process().memory_info().rss
+
+    start = after(100)
+    assert after(150) - start < 100e6
+
+
+def test_the_page_is_for_this_machine_only(server):
+    port = int(server.rstrip("/").rsplit(":", 1)[1])
+    kinds = psutil.Process().net_connections("inet")
+    bound = {c.laddr.ip for c in kinds if c.status == "LISTEN" and c.laddr.port == port}
+    assert bound == {"127.0.0.1"}
+    html = requests.get(server, timeout=30).text
+    assert "fonts.googleapis" not in html and '"analytics_enabled":false' in html.replace(" ", "")
+
+
+@pytest.mark.browser
+def test_the_page_in_a_browser(server, tmp_path):
+    (tmp_path / "a.png").write_bytes(GOOD)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    from browsing import SHOTS
+
+    with browser() as opened:
+        context = opened.new_context(viewport={"width": 1280, "height": 760})
+        asked = []
+        context.on("request", lambda request: asked.append(request.url))
+        page = context.new_page()
+        page.goto(server)
+        for name, words in (("a.png", "istance"), ("b.png", "This is no PNG")):
+            page.wait_for_selector("input[type=file]", state="attached", timeout=60_000)
+            page.set_input_files("input[type=file]", tmp_path / name)
+            page.wait_for_selector(f"text={words}", timeout=60_000)
+            page.screenshot(path=SHOTS / f"app_{name}")
+            page.reload()
+        context.close()
+    assert len(asked) > 10
+    assert [url for url in asked if not is_local(url)] == []
+
+
+def test_the_command_shows_the_page_with_the_network_cut(shared):
+    pytest.importorskip("gradio")
+    import os
+
+    command = ["tests/cut_network.py", sys.executable, "-c", PROBE]
+    environment = os.environ | {"WORKSHOP_HOME": str(shared[0])}
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert "for this machine only" in done.stdout and "200" in done.stdout, done.stderr
+
+
+PROBE = """
+import subprocess, sys, time, requests
+command = [sys.executable, "-m", "helpers", "app", "--no-browser", "--run", "runs/aoi/lenet"]
+server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+line = next(line for line in server.stdout if "http" in line)
+print(line)
+print(requests.get(line.split()[4], timeout=30).status_code)
+server.terminate()
+"""
