@@ -86,7 +86,7 @@ def _show(
     sentence = None
     while trace.tb_next:
         trace = trace.tb_next
-    if kind is NameError and error.name and trace.tb_frame.f_globals is shell.user_ns:
+    if error.name and trace.tb_frame.f_globals is shell.user_ns:
         cell = shell.history_manager.input_hist_raw[-1]
         notebook = Path(os.environ["JPY_SESSION_NAME"])
         sentence = advice(error.name, notebook, cell, shell.transform_cell)

@@ -29,7 +29,6 @@ CONFIG = {
     "html": {"use_repository_button": False, "use_issues_button": False},
     "sphinx": {
         "config": {
-            "nb_ipywidgets_js": {},  # neither are the scripts of widgets
             "html_show_copyright": False,
             "html_theme_options": {"navbar_persistent": []},  # one search field is enough
             "suppress_warnings": ["myst.header"],

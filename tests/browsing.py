@@ -16,7 +16,7 @@ from conftest import REPOSITORY
 SHOTS = REPOSITORY / "build" / "screenshots"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
-MILLISECONDS = 20_000  # a page that takes longer has failed
+MILLISECONDS = 120_000  # a page that takes longer has failed, even on a busy machine
 
 
 def chromium():
@@ -166,6 +166,17 @@ class Lab:
     def output(self, number):
         """Return the text below code cell `number`."""
         return "\n".join(self.cell(number).locator(".jp-OutputArea-output").all_inner_texts())
+
+    def next_slide(self):
+        """Press the space bar until the slide changes: a busy page may miss it; return its text."""
+        slide = self.page.locator(".reveal section.present:not(.stack)")
+        before = slide.inner_text()
+        for _ in range(20):
+            self.page.keyboard.press("Space")
+            self.page.wait_for_timeout(1500)
+            if slide.inner_text() != before:
+                return slide.inner_text()
+        raise TimeoutError("the slides do not advance")
 
     def popups(self):
         """Return the text of every dialog and message on the page."""

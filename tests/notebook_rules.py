@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 
 from helpers.feedback import BEGIN, END
+from helpers.slides import KINDS
 from helpers.workbook import minutes
 
 HEADER = ("**You will be able to**", "**Minutes**", "**Needs**", "**Leaves**")
@@ -80,6 +81,12 @@ def _length(file, code):
             yield f"code cell {number} is longer than {MOST_LINES} lines"
     if file.stat().st_size > MOST_BYTES:
         yield f"it is larger than {MOST_BYTES / 1e6} MB"
+
+
+def _slides(cells):
+    for number, cell in enumerate(cells, start=1):
+        if cell.metadata.get("slideshow", {}).get("slide_type") not in KINDS:
+            yield f"cell {number} has no slide type: execute it, or call helpers.slides.with_slides"
 
 
 def _pictures(text, code):

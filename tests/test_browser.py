@@ -104,13 +104,14 @@ def test_the_slides_open_and_advance(opened, tmp_path):
         lab.screenshot("slides_beside")
         page.goto(address.replace("/lab?", "/rise/02_view_data.ipynb?"))
         page.locator(".reveal .present h1").wait_for()
+        page.wait_for_timeout(1500)  # the first cell has to be selected
+        lab.screenshot("slide_0")
+        assert page.locator(".reveal section.present:not(.stack)").inner_text().startswith("02 ")
         seen = []
-        for number in range(4):
-            page.wait_for_timeout(1500)  # the selected cell and the slide have to settle
+        for number in (1, 2, 3):
+            seen.append(lab.next_slide())
             lab.screenshot(f"slide_{number}")
-            seen.append(page.locator(".reveal section.present:not(.stack)").inner_text())
-            page.keyboard.press("Space")
-        assert seen[0].startswith("02 ") and "The files" in seen[1] and len(set(seen)) == 4
+        assert len(set(seen)) == 3
 
 
 def test_the_site_needs_no_network(opened, home, capsys):
@@ -123,7 +124,7 @@ def test_the_site_needs_no_network(opened, home, capsys):
         steps = page.locator("article li a")
         assert steps.count() == len(notebook_files())
         page.screenshot(path=SHOTS / "site.png")
-        for number in (1, -1):
+        for number in (1, 9):
             page.goto(first.as_uri())
             title = steps.nth(number).inner_text()
             steps.nth(number).click()

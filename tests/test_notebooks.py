@@ -8,6 +8,8 @@ import pytest
 from conftest import REPOSITORY
 from nbformat import v4
 
+from helpers.slides import with_slides
+
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
 HEADER = "# 01 T\n**You will be able to** | **Minutes** | 0 | **Needs** **Leaves**"
@@ -27,7 +29,8 @@ def test_the_steps_are_numbered_without_a_gap():
 def good():
     output = v4.new_output("stream", text="1\n")
     code = v4.new_code_cell("print(1)", execution_count=1, outputs=[output])
-    return v4.new_notebook(cells=[v4.new_markdown_cell(HEADER), code, v4.new_markdown_cell(LAST)])
+    cells = [v4.new_markdown_cell(HEADER), code, v4.new_markdown_cell(LAST)]
+    return with_slides(v4.new_notebook(cells=cells))
 
 
 def check(tmp_path, notebook):
@@ -85,6 +88,14 @@ def blind(cells):
 def test_each_broken_rule_is_found(tmp_path, action, fault):
     found = check(tmp_path, change(action))
     assert any(fault in sentence for sentence in found), found
+
+
+def test_a_cell_without_a_slide_type_is_found():
+    cells = good().cells
+    assert list(notebook_rules._slides(cells)) == []
+    cells[1].metadata.slideshow.slide_type = "page"
+    del cells[2].metadata["slideshow"]
+    assert [fault[:6] for fault in notebook_rules._slides(cells)] == ["cell 2", "cell 3"]
 
 
 def test_a_file_that_is_no_notebook_is_found(tmp_path):
