@@ -12,7 +12,7 @@ from helpers.catalog import home
 from helpers.files import whole_file
 from helpers.learner import learner, told
 from helpers.slides import STYLE, with_slides
-from helpers.workbook import build_folder, notebook_files, without_widgets
+from helpers.workbook import build_folder, for_reading, notebook_files
 
 STARTUP = Path(__file__).with_name("startup.py")
 SETTINGS = {
@@ -72,7 +72,7 @@ def present_copies() -> Path:
     folder = build_folder() / "present"
     for file in notebook_files():
         with whole_file(folder / file.name) as partial:
-            notebook = without_widgets(nbformat.read(file, as_version=4))  # they stand at 0 %
+            notebook = for_reading(nbformat.read(file, as_version=4))
             nbformat.write(with_slides(notebook), partial)
     with whole_file(folder / "rise.css") as partial:  # the name that jupyterlab-rise looks for
         partial.write_text(STYLE)

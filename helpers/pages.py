@@ -15,8 +15,8 @@ from helpers.workbook import (
     COLOUR_CODE,
     NOTEBOOKS,
     build_folder,
+    for_reading,
     notebook_files,
-    without_widgets,
 )
 
 TITLE = "Image classification with PyTorch: a workshop"
@@ -85,7 +85,7 @@ def _write_source(folder: Path) -> None:
     (folder / "_static" / "pages.css").write_text(STYLE)
     lines = [f"# {TITLE}", "", "Every notebook, with its outputs. In each you learn to:", ""]
     for file in notebook_files():
-        notebook = without_widgets(nbformat.read(file, as_version=4))  # they would stand empty
+        notebook = for_reading(nbformat.read(file, as_version=4))
         nbformat.write(notebook, folder / file.name)
         header = notebook.cells[0].source
         title = header.splitlines()[0].removeprefix("# ")

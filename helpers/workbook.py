@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from traitlets.config import Config
 
 from helpers.catalog import REPOSITORY, home
+from helpers.feedback import BEGIN, END
 from helpers.files import whole_file
 from helpers.slides import with_slides
 
@@ -252,7 +253,7 @@ def _write_copy(notebook: nbformat.NotebookNode, name: str) -> None:
     with whole_file(build_folder() / "notebooks" / f"{name}.ipynb") as partial:
         nbformat.write(notebook, partial)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="", mermaid_js_url="")
-    html, _ = exporter.from_notebook_node(without_widgets(notebook), {"metadata": {"name": name}})
+    html, _ = exporter.from_notebook_node(for_reading(notebook), {"metadata": {"name": name}})
     with whole_file(build_folder() / "html" / f"{name}.html") as partial:
         partial.write_text(html, encoding="utf-8")
 
@@ -265,12 +266,17 @@ def _failed_cell(notebook: nbformat.NotebookNode) -> str:
     return ""
 
 
-def without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy without progress bars: a page on its own can only show them empty."""
+def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a copy without what only a kernel or an attendee needs.
+
+    That is the progress bars, which a page can only show empty, and the lines that mark solutions.
+    """
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            lines = cell.source.splitlines()
+            cell.source = "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
             cell.outputs = [
                 output for output in cell.outputs if WIDGET not in output.get("data", {})
             ]

@@ -31,6 +31,7 @@ def faults(file):
         *_length(file, code),
         *_pictures(text, code),
         *_markers(code),
+        *_slides(notebook.cells),
     ]
 
 

@@ -82,6 +82,26 @@ def test_a_cell_out_of_order_says_which_cell_to_run(lab):
     assert "(code cell 1)" in sentence and "Traceback" not in sentence
 
 
+def test_an_exercise_is_answered_wrong_then_right(lab):
+    lab.open("03_custom_dataset.ipynb")
+    lab.run(lab.find("from helpers import checks"))
+    lab.run(lab.find("import cv2"))
+    answer, check = lab.find("def normalise"), lab.find("normalise = checks")
+    lab.run(answer)
+    assert lab.run(check).startswith("normalise: not done yet. ")
+    lab.write(
+        answer, "def normalise(picture, mean, std):\n    return (picture.float() - mean) / std"
+    )
+    assert lab.run(answer) == ""
+    wrong = lab.run(check)
+    lab.screenshot("exercise_wrong")
+    assert "the pixels are still 0 to 255" in wrong and "Hint: " in wrong
+    lab.write(answer, "def normalise(picture, mean, std):\n    return (picture / 255 - mean) / std")
+    lab.run(answer)
+    assert lab.run(check).startswith("normalise: right. ")
+    lab.screenshot("exercise_right")
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_the_themes_can_be_read(lab, theme):
     lab.open("01_install_check.ipynb")

@@ -15,7 +15,7 @@ def test_a_report_is_a_block_to_paste():
 
 
 def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/ada"))
+    monkeypatch.setattr(Path, "home", lambda: Path("/there/ada"))
     monkeypatch.setenv("WORKSHOP_MIRROR", "http://ada:secret@10.0.0.1:8080")
     monkeypatch.setattr("helpers.doctor.home", lambda: Path("/work/ada/course"))
     monkeypatch.setattr("helpers.doctor.examine", lambda: [doctor.check_python()])

@@ -68,6 +68,7 @@ def blind(cells):
         (lambda cells: cells[1].update(outputs=[]), "nothing can be compared"),
         (lambda cells: cells[1].outputs.append(v4.new_output("error")), "an error"),
         (stderr, "stderr"),
+        (lambda cells: cells[0].metadata.pop("slideshow"), "no slide type"),
         (blind, "has no alternative text"),
         (lambda cells: cells[1].outputs[0].update(text="/home/me/a"), "path of the machine"),
         (lambda cells: cells.pop(0), "first cell must be the header"),
