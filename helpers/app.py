@@ -1,6 +1,8 @@
 """The web page of a trained network: for this machine only, and without any outside request."""
 
+import atexit
 import os
+import shutil
 import tempfile
 import webbrowser
 from collections.abc import Sequence
@@ -44,7 +46,9 @@ def gradio():
         If it is not installed.
     """
     os.environ.update(QUIET)
-    os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="workshop-app-"))
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="workshop-app-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # what people sent
     try:
         import gradio as gr
         from gradio import processing_utils
