@@ -1,0 +1,54 @@
+"""The figures as a table in the README, between two marks."""
+
+import json
+from pathlib import Path
+
+from helpers.catalog import REPOSITORY
+from helpers.files import whole_file
+
+from .harness import Line, from_dict, table
+
+FIGURES = Path(__file__).with_name("figures.json")
+README = REPOSITORY / "README.md"
+MARKS = ("<!-- figures: written by tests.benchmarks -->", "<!-- end of figures -->")
+
+
+def lines_of(report: dict) -> list[Line]:
+    """Return the lines of a report, in the order of its rows."""
+    return [from_dict(line) for lines in report["rows"].values() for line in lines]
+
+
+def told(report: dict) -> str:
+    """Return a report as Markdown: the machine, and the table."""
+    machine = report["machine"]
+    return (
+        f"Measured on {machine['cpu']}, cores used: {machine['cores']}, with torch {machine['torch']}; "
+        f"{machine['state']}.\n\n{table(lines_of(report))}"
+    )
+
+
+def read(file: Path = FIGURES) -> dict:
+    """Return the report in a file."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def with_figures(text: str, report: dict) -> str:
+    """Return the README's text with the report between its marks.
+
+    Raises
+    ------
+    ValueError
+        If the marks are gone.
+    """
+    before, first, after = text.partition(MARKS[0])
+    _, second, after = after.partition(MARKS[1])
+    if not (first and second):
+        raise ValueError(f"The README has lost its marks. Expected: {' and '.join(MARKS)}.")
+    return f"{before}{MARKS[0]}\n{told(report)}\n{MARKS[1]}{after}"
+
+
+def write() -> None:
+    """Put the committed figures into the README."""
+    text = with_figures(README.read_text(encoding="utf-8"), read())
+    with whole_file(README) as partial:
+        partial.write_text(text, encoding="utf-8")
