@@ -10,7 +10,7 @@ from helpers.catalog import run_folder
 from helpers.datasets import OpenedData
 from helpers.loaders import Batches, aoi_augment, stratified_split
 from helpers.models import LeNet
-from helpers.training import best_device, fit
+from helpers.training import best_device, fit, mixed_precision
 
 AOI_EPOCHS = 15
 AOI_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
@@ -63,7 +63,8 @@ def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
     )
     valid_batches = Batches(valid, facts.mean, facts.std, batch_size=128)
     torch.manual_seed(AOI_SEED)
-    model = LeNet(classes=len(facts.classes)).to(best_device())
+    model = LeNet(classes=len(facts.classes))
+    model.to(best_device(), memory_format=torch.channels_last)  # see step 11: quicker on CPUs
     optimizer = torch.optim.AdamW(model.parameters())
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=AOI_RATE, total_steps=AOI_EPOCHS * len(train_batches)
@@ -79,6 +80,7 @@ def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
         resume=is_ours,
         notes={"source": data.root.name},
         desc=f"runs/aoi/{run.name} is missing or unfinished, so it is trained now. Epoch",
+        precision=mixed_precision(best_device(), on_cpu=True),
     )
     return run
 

@@ -70,7 +70,8 @@ def mixed_precision(device: torch.device, on_cpu: bool = False) -> torch.dtype |
     device : torch.device
         Where the network is.
     on_cpu : bool
-        True to ask CPUs as well. It pays for networks with many channels, not for a LeNet.
+        True to ask CPUs as well. It pays where the network is in channels_last, most of all with
+        many channels.
     """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
