@@ -201,11 +201,28 @@ def test_rooms_are_small_and_import_downwards():
 
 
 def test_helpers_are_imported_without_what_they_may_not_need():
+    draws = {"plots"}
+    reads_with_torchvision = {"archives", "features", "transfer"}
+    on_these = {"pretrain", "parallel", "predictor", "app"}
+    others = draws | reads_with_torchvision | on_these | {"__init__", "__main__", "startup"}
+    files = (REPOSITORY / "helpers").glob("*.py")
+    rooms = sorted(f"helpers.{file.stem}" for file in files if file.stem not in others)
     code = (
-        "import sys, helpers.training, helpers.report, helpers.datasets, helpers.recipes\n"
+        f"import sys, {', '.join(rooms)}\n"
         "print([m for m in ('matplotlib', 'pandas', 'torchvision', 'IPython') if m in sys.modules])"
     )
-    assert run_python(code).stdout == "[]\n"
+    result = run_python(code)
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_torchvision_and_matplotlib_do_not_bring_each_other():
+    code = (
+        "import sys, helpers.pretrain, helpers.transfer, helpers.features, helpers.archives\n"
+        "print([m for m in ('matplotlib', 'pandas', 'IPython') if m in sys.modules])\n"
+        "print('torchvision' in sys.modules)"
+    )
+    result = run_python(code)
+    assert result.stdout == "[]\nTrue\n", result.stderr
 
 
 def test_the_minutes_of_the_readme_are_those_of_the_notebooks():
