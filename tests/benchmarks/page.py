@@ -22,8 +22,8 @@ def told(report: dict) -> str:
     """Return a report as Markdown: the machine, and the table."""
     machine = report["machine"]
     return (
-        f"Measured on {machine['cpu']}, cores used: {machine['cores']}, with torch {machine['torch']}; "
-        f"{machine['state']}.\n\n{table(lines_of(report))}"
+        f"Measured on {machine['cpu']}, cores used: {machine['cores']}, "
+        f"with torch {machine['torch']}; {machine['state']}.\n\n{table(lines_of(report))}"
     )
 
 
