@@ -23,7 +23,7 @@ def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("```\n[OK]   Python: ") and printed.count("```") == 2
     assert f"torch {version('torch')}, " in printed
-    assert "Settings: WORKSHOP_HOME=" in printed and "WORKSHOP_MIRROR=http://10.0.0.1" in printed
+    assert "Settings: WORKSHOP_" in printed and "WORKSHOP_MIRROR=http://10.0.0.1" in printed
     assert "Folder: /there/…/course" in printed and "/ada/" not in printed
     assert "secret" not in printed
     assert "Step and cell: " in printed
