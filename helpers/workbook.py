@@ -27,11 +27,11 @@ CELL_SECONDS = 1800  # a cell that runs longer hangs
 CHECKS = (
     "python -m ruff check .",
     "python -m ruff format --check .",
-    "python -m pytest -n auto --durations 5 -m not(browser)",
+    "python -m pytest -n logical --durations 5 -m not(browser)",
     # strictly, and with the network cut: a notebook that asks for anything fails
     "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
     "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
-    "-n auto --dist loadfile --durations 5 notebooks",
+    "--durations 5 notebooks",  # one after the other: what is there already is not drawn again
     "python tests/cut_network.py python tests/learner_copies.py",
 )
 BROWSER_CHECK = "python tests/cut_network.py python -m pytest --durations 5 -m browser tests"
@@ -212,7 +212,9 @@ def test(browser: bool = True) -> int:
     failed = []
     for number, command in enumerate([*CHECKS, *([BROWSER_CHECK] if browser else [])]):
         print(f"\n$ {command}", flush=True)
-        environment = os.environ | {"OMP_NUM_THREADS": "1"} | _fresh_home(f"test-{number}")
+        environment = os.environ | _fresh_home(f"test-{number}")
+        if "-n logical" in command or "learner" in command:  # a process for each core
+            environment["OMP_NUM_THREADS"] = "1"
         words = [sys.executable if word == "python" else word for word in command.split()]
         if subprocess.call(words, cwd=REPOSITORY, env=environment):
             failed.append(command)

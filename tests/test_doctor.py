@@ -17,14 +17,14 @@ def test_a_report_is_a_block_to_paste():
 def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
     monkeypatch.setattr(Path, "home", lambda: Path("/there/ada"))
     monkeypatch.setenv("WORKSHOP_MIRROR", "http://ada:secret@10.0.0.1:8080")
-    monkeypatch.setattr("helpers.doctor.home", lambda: Path("/there/ada/course"))
+    monkeypatch.setattr("helpers.doctor.home", lambda: Path("/elsewhere/ada/course"))
     monkeypatch.setattr("helpers.doctor.examine", lambda: [doctor.check_python()])
     assert __main__.main(["doctor", "--paste"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("```\n[OK]   Python: ") and printed.count("```") == 2
     assert f"torch {version('torch')}, " in printed
     assert "Settings: WORKSHOP_" in printed and "WORKSHOP_MIRROR=http://10.0.0.1" in printed
-    assert "Folder: /there/…/course" in printed and "/ada/" not in printed
+    assert "Folder: /elsewhere/…/course" in printed and "/ada/" not in printed
     assert "secret" not in printed
     assert "Step and cell: " in printed
 
