@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import run_python
 from torch import nn
 
 from helpers.cache import Pictures
-from helpers.checkpoints import load_model, save_model, write_metrics
+from helpers.checkpoints import load_model, peak_memory, save_model, write_metrics
 from helpers.loaders import Batches, random_flips
 from helpers.models import LeNet
 from helpers.training import evaluate, fit, mixed_precision, train_epoch
@@ -328,3 +329,12 @@ def test_metrics_are_plain_json(tmp_path):
     file = write_metrics(tmp_path / "run", {"valid_accuracy": 0.5, "source": "sample"})
     assert file == tmp_path / "run" / "metrics.json"
     assert json.loads(file.read_text()) == {"valid_accuracy": 0.5, "source": "sample"}
+
+
+def test_the_peak_of_memory_is_this_process_s_own(tmp_path):
+    """A process that was started by a larger one does not count what that one had."""
+    large = torch.ones(100_000_000)  # 400 MB here
+    here = peak_memory()
+    child = run_python("from helpers.checkpoints import peak_memory; print(peak_memory())")
+    assert large.nbytes == 400_000_000 and here > large.nbytes
+    assert int(child.stdout) < here - 200_000_000
