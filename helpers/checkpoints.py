@@ -187,13 +187,9 @@ def peak_memory() -> int:
         import psutil
 
         return psutil.Process().memory_info().peak_wset
-    status = Path("/proc/self/status")
-    if (
-        status.is_file()
-    ):  # Linux: its ru_maxrss would begin with that of the process that started us
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if found:
-            return 1024 * int(found[1])
+    status = Path("/proc/self/status")  # Linux: ru_maxrss begins with that of whoever started us
+    if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return 1024 * int(found[1])
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

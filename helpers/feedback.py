@@ -255,13 +255,29 @@ def _equal(found: Any, expected: Any, kinds: bool = True) -> bool:
     return bool(found == expected)
 
 
+def no_softmax(logits: torch.Tensor) -> None:
+    """Raise `Wrong` if an answer gives probabilities where logits (N, classes) are wanted."""
+    if (logits >= 0).all() and (logits.sum(dim=1) - 1).abs().max() < 1e-4:
+        raise Wrong("there is a softmax at the end. The loss does that: give back logits.")
+
+
+def two(found: Any, *names: str) -> None:
+    """Raise `Wrong` unless an answer gives two things back."""
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise Wrong(f"give back two things: {', '.join(names)}.", found, names)
+
+
+def without_markers(code: str) -> str:
+    """Return a cell's source without the lines that mark a solution."""
+    return "\n".join(line for line in code.splitlines() if line.strip() not in (BEGIN, END))
+
+
 def source(step: str, name: str) -> str:
     """Return the source of the cell in which the complete notebook defines something."""
     (file,) = (REPOSITORY / "notebooks").glob(f"{step}_*.ipynb")
     for cell in nbformat.read(file, as_version=4).cells:
         if cell.cell_type == "code" and BEGIN in cell.source and _definition(cell.source, name):
-            lines = cell.source.splitlines()
-            return "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
+            return without_markers(cell.source)
     raise KeyError(f"{file.name} has no exercise with the name {name!r}.")
 
 

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from traitlets.config import Config
 
 from helpers.catalog import REPOSITORY, home
-from helpers.feedback import BEGIN, END
+from helpers.feedback import without_markers
 from helpers.files import whole_file
 from helpers.slides import with_slides
 
@@ -279,8 +279,7 @@ def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            lines = cell.source.splitlines()
-            cell.source = "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
+            cell.source = without_markers(cell.source)
             cell.outputs = [
                 output for output in cell.outputs if WIDGET not in output.get("data", {})
             ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.feedback import BEGIN, END
+from helpers.feedback import without_markers
 from helpers.slides import KINDS
 from helpers.workbook import minutes
 
@@ -77,8 +77,7 @@ def _execution(code):
 
 def _length(file, code):
     for number, cell in enumerate(code, start=1):
-        lines = [line for line in cell.source.splitlines() if line.strip() not in (BEGIN, END)]
-        if len(lines) > MOST_LINES:
+        if len(without_markers(cell.source).splitlines()) > MOST_LINES:
             yield f"code cell {number} is longer than {MOST_LINES} lines"
     if file.stat().st_size > MOST_BYTES:
         yield f"it is larger than {MOST_BYTES / 1e6} MB"

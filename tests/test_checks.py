@@ -2,7 +2,6 @@
 
 import collections
 import sys
-import time
 
 import cv2
 import nbformat
@@ -123,10 +122,11 @@ WILD = {
 def test_whatever_an_answer_does_the_notebook_goes_on(ask, monkeypatch, kind):
     monkeypatch.setattr(feedback, "SECONDS", 2)
     body, words = WILD[kind]
+    before = sys.stdout, sys.stderr
     result, _, printed = ask("cross_entropy", f"def cross_entropy(logits, labels):\n    {body}")
     assert words in printed and len(printed) < 1000
     assert result(torch.zeros(1, 3), torch.tensor([0])).item() == pytest.approx(1.0986, abs=1e-3)
-    assert sys.stdout.write  # given back
+    assert (sys.stdout, sys.stderr) == before
 
 
 @pytest.mark.parametrize("answer", ["3", "None", "'text'", "object", "print", "lambda: 0"])
@@ -155,10 +155,3 @@ def test_the_random_numbers_of_the_notebook_stay_as_they_are(ask):
     torch.manual_seed(7)
     ask("LeNet", ours("LeNet"))
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_a_check_is_quick():
-    """Not a race: a check that trains or waits would take many times as long."""
-    start = time.perf_counter()
-    feedback.attempt(lambda: time.sleep(0.01))
-    assert time.perf_counter() - start < 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy as loss_of
 
-from helpers.feedback import Wrong, exercise, same
+from helpers.feedback import Wrong, exercise, same, two
 
 AVERAGE = "you averaged the averages of the batches, but the last batch is smaller."
 NO_EVAL = "the network is in training mode. Call `model.eval()` first."
@@ -58,6 +58,14 @@ def spy_batches() -> list[tuple[Tensor, Tensor]]:
     return list(zip(pictures.split(4), labels.split(4), strict=True))
 
 
+def spied() -> tuple[Spy, Tensor]:
+    """Return a network in training mode, and what it should give for all batches, (9, 3)."""
+    network = Spy()
+    logits = network(torch.cat([pictures for pictures, _ in spy_batches()])).detach()
+    network.modes.clear()
+    return network.train(), logits
+
+
 def _epoch(rate: float, clear: bool = True, softmax: bool = False) -> types.SimpleNamespace:
     """Train (or with rate 0 evaluate) for an epoch as it should be done, or with a mistake."""
     model, losses, right = Spy(), [], 0
@@ -89,8 +97,7 @@ def _check_loop(answer: Callable, rate: float) -> tuple[Spy, types.SimpleNamespa
     batches = [(pictures.as_subclass(_Watched), labels) for pictures, labels in spy_batches()]
     optimizer = [torch.optim.SGD(model.parameters(), rate)] if rate else []
     pair = answer(model, batches, nn.CrossEntropyLoss(), *optimizer)
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise Wrong("give back two numbers: loss, accuracy.", pair, (good.loss, good.accuracy))
+    two(pair, "loss", "accuracy")
     if len(model.modes) != 3:
         raise Wrong("the network must see each batch once.", len(model.modes), 3)
     if not _Watched.sent:
@@ -223,10 +230,8 @@ def count_pairs(answer: Callable) -> None:
 )
 def predict(answer: Callable) -> None:
     """Probabilities for every picture, in evaluation mode, without gradients."""
-    model = Spy()
-    logits = model(torch.cat([pictures for pictures, _ in spy_batches()])).detach()
-    model.modes.clear()
-    found = answer(model.train(), spy_batches())
+    model, logits = spied()
+    found = answer(model, spy_batches())
     last = logits[8:].softmax(dim=1)
     columns = torch.cat([part.softmax(dim=0) for part in logits.split(4)])
     same(
