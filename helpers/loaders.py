@@ -1,6 +1,5 @@
 """Batches: the stratified split, seeded shuffling, the workers policy, the in-memory fast path."""
 
-import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 
@@ -192,60 +191,6 @@ class Batches:
                 continue
             batch = self.augment(batch.div_(255), generator)
             yield batch.sub_(self.mean).div_(self.std), part.labels
-
-
-class _Rows(Sampler[list[int]]):
-    """Every so-many-th row of each batch."""
-
-    def __init__(self, batches: Sampler[list[int]], rank: int, processes: int) -> None:
-        self.batches, self.mine = batches, slice(rank, None, processes)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return filter(None, (batch[self.mine] for batch in self.batches))
-
-
-class Part:
-    """One process's part of a loader: of each batch the pictures rank, rank + processes, ….
-
-    No other picture is read. Together the parts are the batches of one process.
-
-    Parameters
-    ----------
-    loader : Batches or DataLoader
-        The whole.
-    rank, processes : int
-        Which process this is, from 0, and of how many.
-
-    Attributes
-    ----------
-    weight : float
-        This part's share of the last batch: the last one of an epoch may not divide evenly.
-    seen : int
-        Pictures so far in this epoch.
-    """
-
-    def __init__(self, loader: Batches | DataLoader, rank: int, processes: int) -> None:
-        self.sampler, self.batch_size, self.batches = loader.sampler, loader.batch_size, len(loader)
-        self.weight, self.seen = 1.0, 0
-        if isinstance(loader, Batches):
-            self.loader = copy.copy(loader)
-            self.loader.rank, self.loader.processes = rank, processes
-        else:
-            same = ("num_workers", "collate_fn", "pin_memory", "worker_init_fn")
-            options = {name: getattr(loader, name) for name in (*same, "persistent_workers")}
-            rows = _Rows(loader.batch_sampler, rank, processes)
-            self.loader = DataLoader(loader.dataset, batch_sampler=rows, **options)
-
-    def __len__(self) -> int:
-        return self.batches
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        self.seen, left = 0, len(self.sampler)
-        for pictures, labels in self.loader:
-            self.weight = len(labels) / min(self.batch_size, left)
-            self.seen, left = self.seen + len(labels), left - self.batch_size
-            if len(labels):
-                yield pictures, labels
 
 
 def random_flips(

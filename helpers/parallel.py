@@ -25,7 +25,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, distributed, nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from helpers import training
 from helpers.archives import pictures
@@ -33,7 +33,7 @@ from helpers.cache import Pictures
 from helpers.catalog import run_folder
 from helpers.datasets import open_data
 from helpers.features import BLOCK, FeatureCache, fastest_precision
-from helpers.loaders import Batches, Part
+from helpers.loaders import Batches
 from helpers.models import LeNet
 
 if TYPE_CHECKING:
@@ -50,6 +50,60 @@ def start() -> Accelerator:
     on_cpu = torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     patience = InitProcessGroupKwargs(timeout=timedelta(seconds=SECONDS))
     return Accelerator(cpu=on_cpu, kwargs_handlers=[patience])
+
+
+class _Rows(Sampler[list[int]]):
+    """Every so-many-th row of each batch."""
+
+    def __init__(self, batches: Sampler[list[int]], rank: int, processes: int) -> None:
+        self.batches, self.mine = batches, slice(rank, None, processes)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return filter(None, (batch[self.mine] for batch in self.batches))
+
+
+class Part:
+    """One process's part of a loader: of each batch the pictures rank, rank + processes, ….
+
+    No other picture is read. Together the parts are the batches of one process.
+
+    Parameters
+    ----------
+    loader : Batches or DataLoader
+        The whole.
+    rank, processes : int
+        Which process this is, from 0, and of how many.
+
+    Attributes
+    ----------
+    weight : float
+        This part's share of the last batch: the last one of an epoch may not divide evenly.
+    seen : int
+        Pictures so far in this epoch.
+    """
+
+    def __init__(self, loader: Batches | DataLoader, rank: int, processes: int) -> None:
+        self.sampler, self.batch_size, self.batches = loader.sampler, loader.batch_size, len(loader)
+        self.weight, self.seen = 1.0, 0
+        if isinstance(loader, Batches):
+            self.loader = copy.copy(loader)
+            self.loader.rank, self.loader.processes = rank, processes
+        else:
+            same = ("num_workers", "collate_fn", "pin_memory", "worker_init_fn")
+            options = {name: getattr(loader, name) for name in (*same, "persistent_workers")}
+            rows = _Rows(loader.batch_sampler, rank, processes)
+            self.loader = DataLoader(loader.dataset, batch_sampler=rows, **options)
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self.seen, left = 0, len(self.sampler)
+        for images, labels in self.loader:
+            self.weight = len(labels) / min(self.batch_size, left)
+            self.seen, left = self.seen + len(labels), left - self.batch_size
+            if len(labels):
+                yield images, labels
 
 
 class Processes(training.Team):

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from helpers import parallel
 from helpers.cache import Pictures
 from helpers.features import FeatureCache
-from helpers.loaders import Batches, Part, make_loader
+from helpers.loaders import Batches, make_loader
 from helpers.models import CompactVGG, LeNet
 
 EPOCHS = 4
@@ -87,7 +87,7 @@ def rows_seen(make, rank, processes):
         whole = Batches(Pictures(pictures.images.float(), pictures.labels), batch_size=BATCH)
     else:
         whole = DataLoader(TensorDataset(pictures.images, pictures.labels), batch_size=BATCH)
-    return [labels.tolist() for _, labels in Part(whole, rank, processes)]
+    return [labels.tolist() for _, labels in parallel.Part(whole, rank, processes)]
 
 
 def main(folder, task):
