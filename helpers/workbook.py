@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from nbclient import NotebookClient
@@ -24,17 +25,37 @@ from helpers.slides import with_slides
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 CELL_SECONDS = 1800  # a cell that runs longer hangs
+
+
+class Check(NamedTuple):
+    """A command of `test`, in a home that checks of the same name share."""
+
+    home: str
+    command: str
+    one_thread: bool = False  # it has a process for each core
+
+
 CHECKS = (
-    "python -m ruff check .",
-    "python -m ruff format --check .",
-    "python -m pytest -n logical --durations 5 -m not(browser)",
-    # strictly, and with the network cut: a notebook that asks for anything fails
-    "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
-    "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
-    "--durations 5 notebooks",  # one after the other: what is there already is not drawn again
-    "python tests/cut_network.py python tests/learner_copies.py",
+    Check("lint", "python -m ruff check ."),
+    Check("lint", "python -m ruff format --check ."),
+    Check("pytest", "python -m pytest -n logical --durations 5 -m not(browser)", one_thread=True),
+    # Strictly, and with the network cut: a notebook that asks for anything fails. One after the
+    # other: what is there already is not drawn again.
+    Check(
+        "notebooks",
+        "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
+        "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
+        "--durations 5 notebooks",
+    ),
+    Check(
+        "notebooks",
+        "python tests/cut_network.py python tests/learner_copies.py",
+        one_thread=True,
+    ),
 )
-BROWSER_CHECK = "python tests/cut_network.py python -m pytest --durations 5 -m browser tests"
+BROWSER_CHECK = Check(
+    "browser", "python tests/cut_network.py python -m pytest --durations 5 -m browser tests"
+)
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -209,17 +230,15 @@ def test(browser: bool = True) -> int:
     int
         1 if a check failed, else 0.
     """
-    failed = []
-    for number, command in enumerate([*CHECKS, *([BROWSER_CHECK] if browser else [])]):
-        print(f"\n$ {command}", flush=True)
-        if "learner_copies" not in command:  # they go on with what the notebooks before them left
-            place = _fresh_home(f"test-{number}")
-        environment = os.environ | place
-        if "-n logical" in command or "learner" in command:  # a process for each core
-            environment["OMP_NUM_THREADS"] = "1"
-        words = [sys.executable if word == "python" else word for word in command.split()]
-        if subprocess.call(words, cwd=REPOSITORY, env=environment):
-            failed.append(command)
+    failed, homes = [], {}
+    for check in [*CHECKS, *([BROWSER_CHECK] if browser else [])]:
+        print(f"\n$ {check.command}", flush=True)
+        if check.home not in homes:
+            homes[check.home] = _fresh_home(f"test-{check.home}")
+        threads = {"OMP_NUM_THREADS": "1"} if check.one_thread else {}
+        words = [sys.executable if word == "python" else word for word in check.command.split()]
+        if subprocess.call(words, cwd=REPOSITORY, env=os.environ | homes[check.home] | threads):
+            failed.append(check.command)
     for command in failed:
         print(f"FAILED: {command}")
     return int(bool(failed))

@@ -37,7 +37,7 @@ def test_make_run_needs_no_network(tmp_path):
 
 
 def test_every_notebook_is_compared_without_a_network():
-    (nbval,) = [command for command in workbook.CHECKS if "--nbval" in command]
+    (nbval,) = [check.command for check in workbook.CHECKS if "--nbval" in check.command]
     assert nbval.startswith("python tests/cut_network.py python -m pytest --nbval ")
     assert nbval.endswith(" notebooks")
 
