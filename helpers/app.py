@@ -100,7 +100,7 @@ def page(predictor: Predictor) -> "gr.Blocks":
         verdicts = [
             f"### No answer\n{a.refusal[:1].upper()}{a.refusal[1:]}" if a.refusal
             else f"### {next(iter(a.probabilities))}\nDistance {a.score:.1f}, at most "
-            f"{predictor.limit:.1f}: like the pictures it learned from."
+            f"{predictor.guard.limit:.1f}: like the pictures it learned from."
             for a in answers
         ]  # fmt: skip
         classes = [None if a.refusal else a.probabilities for a in answers]

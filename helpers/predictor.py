@@ -7,15 +7,13 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -25,6 +23,7 @@ from helpers.catalog import DATA_SETS, data_folder, home, run_folder
 from helpers.checkpoints import load_model
 from helpers.datasets import OpenedData, csv_images, open_data
 from helpers.files import whole_file
+from helpers.guard import Guard, read_guard
 from helpers.models import LeNet
 from helpers.recipes import aoi_lenet
 from helpers.samples import sample_folder
@@ -32,7 +31,7 @@ from helpers.training import best_device
 from helpers.transfer import load_backbone
 from helpers.uploads import read_upload
 
-NEIGHBOUR, QUANTILE, REFERENCE = 5, 0.95, 600
+REFERENCE = 600  # pictures
 QUICKLY_DRAWN = ("aoi", "food")
 
 
@@ -69,11 +68,7 @@ class Answer:
 class Predictor:
     """A trained run that answers for any picture, with a guard against strange ones.
 
-    The guard's score: each filter of the last convolutions gives the mean and the standard
-    deviation of its map; their square roots, brought to the same scale, are a point for each
-    picture; the score is the distance to the fifth-nearest training picture. The limit is the 95 %
-    quantile of training pictures that were held back. Source: Sun et al., Out-of-distribution
-    detection with deep nearest neighbors, 2022 (without their normalisation to length 1).
+    What the guard measures stands in `helpers.guard.Guard`.
 
     Parameters
     ----------
@@ -85,11 +80,9 @@ class Predictor:
     ----------
     classes : tuple of str
         What it tells apart.
-    limit : float
-        A picture with a larger score is refused.
-    rates : dict
-        "false_alarms": how many of the data set's own test pictures are refused, in 0..1;
-        "detected": the same for the samples of other data sets, by name.
+    guard : Guard
+        Its rates: "false_alarms": how many of the data set's own test pictures are refused, in
+        0..1; "detected": the same for the samples of other data sets, by name.
 
     Raises
     ------
@@ -120,8 +113,11 @@ class Predictor:
         self.network = nn.Sequential(self.convolutions, self.rest, self.head, nn.Softmax(dim=1))
         self.network.requires_grad_(False)
         mark = hashlib.sha256(file.read_bytes() + str(metrics.get("backbone")).encode()).hexdigest()
-        if not self._load_guard(mark):
-            self._make_guard(mark, metrics.get("source", ""))
+        kept = self.run / "guard.safetensors"
+        self.guard = read_guard(kept, mark)
+        if self.guard is None:
+            self.guard = self._new_guard(metrics.get("source", ""))
+            self.guard.write(kept, mark)
 
     def _grey(self, picture: Image.Image) -> Tensor:
         pixels = cv2.resize(
@@ -158,7 +154,8 @@ class Predictor:
         return [answer or next(judged) for answer in answers]
 
     def _judge(self, photos: list[Image.Image]) -> list[Answer]:
-        maps, scores = self._measure(photos)
+        maps = self._maps(photos)
+        scores = self.guard.scores(maps)
         logits = self.head(self.rest(maps.requires_grad_()))  # (B, classes)
         (slope,) = torch.autograd.grad(logits.amax(dim=1).sum(), maps)
         # Grad-CAM, as in step 10
@@ -171,11 +168,11 @@ class Predictor:
         ]
 
     def _verdict(self, score: float) -> str:
-        if score <= self.limit:
+        if score <= self.guard.limit:
             return ""
         return (
             f"this is unlike the pictures it learned from ({self.facts.title}: distance "
-            f"{score:.1f}, at most {self.limit:.1f})."
+            f"{score:.1f}, at most {self.guard.limit:.1f})."
         )
 
     def _ranked(self, row: list[float]) -> dict[str, float]:
@@ -187,26 +184,11 @@ class Predictor:
         return torch.stack([self._transform(picture) for picture in pictures])
 
     @torch.no_grad()
-    def _measure(self, photos: list[Image.Image]) -> tuple[Tensor, Tensor]:
-        """Return the maps, (B, C, h, w), and the guard's score of each picture, (B,)."""
-        maps = self.convolutions(self.batch(photos).to(self.device))
-        points = (_points(maps.float().cpu()) - self._mean) / self._std
-        return maps, torch.cdist(points, self._known).kthvalue(NEIGHBOUR, dim=1).values
+    def _maps(self, photos: list[Image.Image]) -> Tensor:
+        """Return what the last convolutions make of the pictures, (B, C, h, w)."""
+        return self.convolutions(self.batch(photos).to(self.device))
 
-    def _load_guard(self, mark: str) -> bool:
-        """Read the guard from its file; False where it is missing or of another network."""
-        try:
-            with safe_open(self.run / "guard.safetensors", framework="pt") as file:
-                told = json.loads(file.metadata()["guard"])
-                tensors = [file.get_tensor(name) for name in ("known", "mean", "std")]
-        except Exception:  # missing or damaged: it is made again
-            return False
-        self._known, self._mean, self._std = tensors
-        self.limit, self.rates = told["limit"], told["rates"]
-        return told["mark"] == mark
-
-    @torch.no_grad()
-    def _make_guard(self, mark: str, source: str) -> None:
+    def _new_guard(self, source: str) -> Guard:
         """Learn what is familiar from training pictures, and measure how well that works."""
         data = OpenedData(self.facts, data_folder(self.facts.name) / source, source)
         if not source or not data.root.is_dir():
@@ -215,36 +197,26 @@ class Predictor:
                 "Train it again with the data that are."
             )
         some = tqdm(_some(data, "train", REFERENCE), desc="Learning what is familiar")
-        maps = [self.convolutions(self.batch([one]).to(self.device)).cpu() for one in some]
-        points = torch.cat([_points(one.float()) for one in maps])  # (N, 2 * channels)
-        held_back = torch.arange(len(points)) % 5 == 0
-        learned = points[~held_back]
-        self._mean, spread = learned.mean(dim=0), learned.std(dim=0)
-        self._std = spread + 0.1 * spread.mean() + 1e-9  # a filter that hardly ever answers
-        self._known = (learned - self._mean) / self._std
-        held_back = (points[held_back] - self._mean) / self._std
-        distances = torch.cdist(held_back, self._known).kthvalue(NEIGHBOUR, dim=1).values
-        self.limit = distances.quantile(QUANTILE).item()
-        self.rates = {"false_alarms": self.refused(_some(data, _last(data), 100)), "detected": {}}
+        self.guard = Guard.learn([self._maps([one]) for one in some])
+        rates = {"false_alarms": self.refused(_some(data, _last(data), 100)), "detected": {}}
         for facts in DATA_SETS.values():
             is_drawn = facts.name in QUICKLY_DRAWN or any(data_folder(facts.name).glob("sample-*"))
             if facts is not self.facts and is_drawn:
                 other = OpenedData(facts, sample_folder(facts), "sample")
-                self.rates["detected"][facts.name] = self.refused(_some(other, _last(other), 100))
-        told = {"mark": mark, "limit": self.limit, "rates": self.rates}
-        tensors = {"known": self._known, "mean": self._mean, "std": self._std}
-        with whole_file(self.run / "guard.safetensors") as partial:
-            partial.write_bytes(save(tensors, metadata={"guard": json.dumps(told)}))
+                rates["detected"][facts.name] = self.refused(_some(other, _last(other), 100))
+        return replace(self.guard, rates=rates)
 
     def refused(self, pictures: Sequence[Image.Image]) -> float:
         """Return which part of some pictures, 0..1, the guard refuses."""
-        return sum(self._measure([one])[1].item() > self.limit for one in pictures) / len(pictures)
+        scores = torch.cat([self.guard.scores(self._maps([one])) for one in pictures])
+        return (scores > self.guard.limit).float().mean().item()
 
     def told(self) -> str:
         """Return in a sentence how well the guard works, as it was measured."""
-        others = [f"{p:.0%} of {DATA_SETS[n].title}" for n, p in self.rates["detected"].items()]
+        rates = self.guard.rates
+        others = [f"{p:.0%} of {DATA_SETS[n].title}" for n, p in rates["detected"].items()]
         return (
-            f"It refuses {self.rates['false_alarms']:.0%} of its own kind of pictures (false "
+            f"It refuses {rates['false_alarms']:.0%} of its own kind of pictures (false "
             f"alarms), and of strange ones: {', '.join(others)}."
         )
 
@@ -299,12 +271,6 @@ def _cut(model: LeNet) -> tuple[nn.Sequential, nn.Sequential]:
         nn.Sequential(model.conv1, model.pool, relu, model.conv2, model.pool, relu),
         nn.Sequential(nn.Flatten(), model.linear1, relu, model.linear2, relu),
     )
-
-
-def _points(maps: Tensor) -> Tensor:
-    """Return how strongly and how unevenly each filter answers, (B, 2 * channels)."""
-    both = torch.cat([maps.mean(dim=(2, 3)), maps.std(dim=(2, 3))], dim=1)
-    return both.clamp(min=0).sqrt()
 
 
 def _last(data: OpenedData) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,34 +28,42 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 CELL_SECONDS = 1800  # a cell that runs longer hangs
 
 
-class Check(NamedTuple):
-    """A command of `test`, in a home that checks of the same name share."""
+class Lane(NamedTuple):
+    """Commands of `test` that run one after the other, in a home of their own."""
 
     home: str
-    command: str
-    one_thread: bool = False  # it has a process for each core
+    commands: tuple[str, ...]
+    one_thread: bool = True  # something else runs on the other cores
 
 
-CHECKS = (
-    Check("lint", "python -m ruff check ."),
-    Check("lint", "python -m ruff format --check ."),
-    Check("pytest", "python -m pytest -n logical --durations 5 -m not(browser)", one_thread=True),
-    # Strictly, and with the network cut: a notebook that asks for anything fails. One after the
-    # other: what is there already is not drawn again.
-    Check(
-        "notebooks",
-        "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
-        "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
-        "--durations 5 notebooks",
-    ),
-    Check(
-        "notebooks",
-        "python tests/cut_network.py python tests/learner_copies.py",
-        one_thread=True,
-    ),
+def _half(tens: int) -> Lane:
+    """Return the checks of the notebooks 01 to 09 or 10 to 15.
+
+    They are compared strictly, and with the network cut: one that asks for anything fails. Then
+    the learner's copies are run. What is there already is not drawn again.
+    """
+    return Lane(
+        f"notebooks-{tens}",
+        (
+            "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
+            "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
+            f"--durations 5 notebooks --ignore-glob notebooks/{1 - tens}*",
+            f"python tests/cut_network.py python tests/learner_copies.py {tens}",
+        ),
+    )
+
+
+STAGES = (  # lanes of one stage run side by side
+    (Lane("lint", ("python -m ruff check .", "python -m ruff format --check .")),),
+    (Lane("pytest", ("python -m pytest -n logical --durations 5 -m not(browser)",)),),
+    (_half(0), _half(1)),
 )
-BROWSER_CHECK = Check(
-    "browser", "python tests/cut_network.py python -m pytest --durations 5 -m browser tests"
+BROWSER_STAGE = (
+    Lane(
+        "browser",
+        ("python tests/cut_network.py python -m pytest --durations 5 -m browser tests",),
+        one_thread=False,
+    ),
 )
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -194,18 +203,20 @@ def run(only: str | None = None, data: str | None = None) -> int:
 def save(only: str | None = None) -> None:
     """Execute notebooks as on a fresh machine and store the outputs in notebooks/: for authors.
 
-    All notebooks up to the last one wanted are executed, on the sample and in a home of their own,
-    so that the outputs do not depend on what this machine already has.
+    All notebooks up to the last one wanted are executed, on the sample and in homes of their own,
+    so that the outputs do not depend on what this machine already has: one for 01 to 09, and one
+    for 10 to 15, which so take nothing from the steps before.
 
     Parameters
     ----------
     only : str, optional
         The beginning of a name, such as "03": store no other.
     """
-    os.environ |= _fresh_home("execute")
+    homes = {tens: _fresh_home(f"execute-{tens}") for tens in "01"}
     chosen = notebook_files(only)
     for file in notebook_files():
         if file <= chosen[-1]:
+            os.environ |= homes[file.name[0]]
             notebook = execute(file)
         if file in chosen:
             _settle(notebook)
@@ -230,18 +241,33 @@ def test(browser: bool = True) -> int:
     int
         1 if a check failed, else 0.
     """
-    failed, homes = [], {}
-    for check in [*CHECKS, *([BROWSER_CHECK] if browser else [])]:
-        print(f"\n$ {check.command}", flush=True)
-        if check.home not in homes:
-            homes[check.home] = _fresh_home(f"test-{check.home}")
-        threads = {"OMP_NUM_THREADS": "1"} if check.one_thread else {}
-        words = [sys.executable if word == "python" else word for word in check.command.split()]
-        if subprocess.call(words, cwd=REPOSITORY, env=os.environ | homes[check.home] | threads):
-            failed.append(check.command)
+    failed = []
+    for lanes in [*STAGES, *([BROWSER_STAGE] if browser else [])]:
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            for commands in pool.map(_failing, lanes, [len(lanes) > 1] * len(lanes)):
+                failed += commands
     for command in failed:
         print(f"FAILED: {command}")
     return int(bool(failed))
+
+
+def _failing(lane: Lane, is_beside_others: bool) -> list[str]:
+    """Run the commands of a lane; return those that failed."""
+    threads = {"OMP_NUM_THREADS": "1"} if lane.one_thread else {}
+    environment = os.environ | _fresh_home(f"test-{lane.home}") | threads
+    output = subprocess.PIPE if is_beside_others else None  # else their lines would be mixed
+    failed = []
+    for command in lane.commands:
+        print(f"\n$ {command}", flush=True)
+        words = [sys.executable if word == "python" else word for word in command.split()]
+        done = subprocess.run(
+            words, cwd=REPOSITORY, env=environment, stdout=output, stderr=output, text=True
+        )
+        if output:
+            print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
+        if done.returncode:
+            failed.append(command)
+    return failed
 
 
 def _fresh_home(name: str) -> dict[str, str]:

@@ -6,10 +6,8 @@ A cell that fails is a failure. So is a notebook that takes much longer than the
 two cores; the margin is wide, because a machine that runs tests does other things as well.
 """
 
-import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
@@ -40,14 +38,13 @@ def main(only=None):
     """Return 1 if a copy fails or is far over the budget."""
     folder, files, failed = home() / "workbook", notebook_files(only), 0
     learner(files, folder)
-    copies = [folder / file.name for file in files]
     print(f"The learner's copies, unsolved. Budget {BUDGET} s, fails over {MARGIN * BUDGET} s.")
-    with ProcessPoolExecutor(os.cpu_count()) as pool:  # one thread each: see OMP_NUM_THREADS
-        for file, (seconds, problem) in zip(files, pool.map(attempt, files, copies), strict=True):
-            far = seconds > MARGIN * BUDGET
-            verdict = "FAILED" if problem or far else "over budget" if seconds > BUDGET else "ok"
-            print(f"{file.stem:28}{seconds:7.1f} s  {verdict}\n{problem}".strip(), flush=True)
-            failed += verdict == "FAILED"
+    for file in files:
+        seconds, problem = attempt(file, folder / file.name)
+        far = seconds > MARGIN * BUDGET
+        verdict = "FAILED" if problem or far else "over budget" if seconds > BUDGET else "ok"
+        print(f"{file.stem:28}{seconds:7.1f} s  {verdict}\n{problem}".strip(), flush=True)
+        failed += verdict == "FAILED"
     return int(bool(failed))
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from helpers import __main__
 from helpers.catalog import AOI, data_folder
 from helpers.checkpoints import save_model, write_metrics
+from helpers.guard import read_guard
 from helpers.models import LeNet
 
 
@@ -148,7 +149,7 @@ def test_the_guard_refuses_what_is_strange_and_few_others(asked):
     assert "unlike the pictures it learned from" in asked.ask(strange()).refusal
     own = [asked.ask(drawn(1000 + seed, seed % 2)) for seed in range(50)]
     assert sum(bool(answer.refusal) for answer in own) <= 15
-    assert 0 <= asked.rates["false_alarms"] <= 0.3
+    assert 0 <= asked.guard.rates["false_alarms"] <= 0.3
     assert "false alarms" in asked.told()
 
 
@@ -158,17 +159,21 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     _, first = shared
     monkeypatch.setattr(predictor, "QUICKLY_DRAWN", ())
     made = []
-    monkeypatch.setattr(predictor.Predictor, "_make_guard", lambda self, *_: made.append(1))
-    again = predictor.Predictor(first.run)
-    assert again.limit == first.limit and again.rates == first.rates and not made
+    made = []
+
+    def note(self, source):
+        made.append(source)
+        return first.guard
+
+    monkeypatch.setattr(predictor.Predictor, "_new_guard", note)
+    again = predictor.Predictor(first.run).guard
+    assert (again.limit, again.rates) == (first.guard.limit, first.guard.rates) and not made
     file = first.run / "guard.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
     predictor.Predictor(first.run)
-    assert made == [1]
-    file.write_bytes(whole)
-    metrics = json.loads((first.run / "metrics.json").read_text())
-    assert not again._load_guard("another network") and metrics["source"] == "sample-1"
+    assert made == ["sample-1"] and file.read_bytes() == whole
+    assert read_guard(file, "another network") is None
 
 
 def test_the_exported_file_gives_the_same_answers(asked, tmp_path):
