@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.cache import Pictures
@@ -152,7 +152,8 @@ class Batches:
     seed : int
         The same seed gives the same orders and augmentations.
     augment : callable, optional
-        Called as augment(batch, generator) with a float batch in 0..1.
+        Called as augment(batch, generator) with a float batch in 0..1. Those below that only move
+        pixels are given the bytes, a quarter of the memory, and give bytes back.
     """
 
     def __init__(
@@ -185,14 +186,21 @@ class Batches:
             if part.images.dtype != torch.uint8:
                 yield part.images.float(), part.labels
                 continue
-            batch = part.images.float()  # (B, channels, height, width), 0..255
-            if self.augment is None:
-                yield batch.sub_(255 * self.mean).div_(255 * self.std), part.labels
-                continue
-            batch = self.augment(batch.div_(255), generator)
-            yield batch.sub_(self.mean).div_(self.std), part.labels
+            batch, scale = part.images, 255.0  # (B, channels, height, width), whole numbers
+            if self.augment is not None:
+                if not getattr(self.augment, "moves_pixels", False):
+                    batch, scale = batch.float().div_(255), 1.0
+                batch = self.augment(batch, generator)
+            yield batch.float().sub_(scale * self.mean).div_(scale * self.std), part.labels
 
 
+def _moves_pixels(augment: Callable) -> Callable:
+    """Mark an augmentation that only moves pixels: `Batches` gives it bytes, which is faster."""
+    augment.moves_pixels = True
+    return augment
+
+
+@_moves_pixels
 def random_flips(
     batch: Tensor, generator: torch.Generator, dimensions: Sequence[int] = (-1, -2)
 ) -> Tensor:
@@ -213,12 +221,14 @@ def random_flips(
         A new batch of the same shape.
     """
     for dimension in dimensions:
-        chosen = (torch.rand(len(batch), generator=generator) < 0.5).nonzero().flatten()
-        mirrored = batch.index_select(0, chosen).flip(dimension)
-        batch = batch.index_copy(0, chosen, mirrored)  # twice as fast as torch.where over all
+        is_mirrored = torch.rand(len(batch), generator=generator) < 0.5
+        rows = torch.arange(len(batch)) + len(batch) * is_mirrored
+        # whole pictures are copied: a quarter of the time of torch.where, pixel by pixel
+        batch = torch.cat([batch, batch.flip(dimension)]).index_select(0, rows)
     return batch
 
 
+@_moves_pixels
 def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
     """Move each picture by whole pixels, at most so many; what is left bare shows a reflection.
 
@@ -237,14 +247,18 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
         A new batch of the same shape.
     """
     count, channels, height, width = batch.shape
-    padded = nn.functional.pad(batch, [most] * 4, mode="reflect")
-    top, left = torch.randint(2 * most + 1, (2, count, 1, 1), generator=generator)
-    planes = torch.arange(count * channels).view(count, channels, 1)
-    rows = planes * padded.shape[2] + top + torch.arange(height)  # (B, channels, height)
-    starts = (rows * padded.shape[3] + left).flatten()
+    mirrored = batch.flip(-1)
+    left, right = mirrored[..., width - 1 - most : width - 1], mirrored[..., 1 : most + 1]
+    wider = torch.cat([left, batch, right], dim=-1)  # with a reflection on either side
+    down, across = torch.randint(-most, most + 1, (2, count, 1, 1), generator=generator)
+    rows = (torch.arange(height) + down).abs()  # (B, 1, height), reflected at the top
+    rows = (height - 1) - (height - 1 - rows).abs()  # and at the bottom
+    planes = torch.arange(count * channels).view(count, channels, 1) * height * wider.shape[-1]
+    starts = planes + (rows * wider.shape[-1] + most + across)
     # every run of `width` pixels as a view, and of these the ones that are wanted: whole rows are
     # copied, twice as fast as pixel by pixel
-    return padded.reshape(-1).unfold(0, width, 1).index_select(0, starts).view(batch.shape)
+    runs = wider.view(-1).unfold(0, width, 1)
+    return runs.index_select(0, starts.flatten()).view(batch.shape)
 
 
 def random_light(
@@ -282,6 +296,7 @@ def aoi_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
     return random_light(random_flips(batch, generator), generator)
 
 
+@_moves_pixels
 def photo_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
     """Change small photographs as another moment would: mirrored, moved; see `random_flips`."""
     return random_shifts(random_flips(batch, generator, dimensions=[-1]), generator)

@@ -132,6 +132,15 @@ def test_photographs_are_never_turned_upside_down():
     assert (across > 0.5).any() and (across < -0.5).any()
 
 
+def test_bytes_are_moved_as_floats_are():
+    facts = {"mean": 0.4, "std": 0.2, "batch_size": 8, "seed": 3}
+    few = pictures()
+    early = Batches(few, **facts, augment=photo_augment)
+    late = Batches(few, **facts, augment=lambda *batch: photo_augment(*batch))
+    for (a, _), (b, _) in zip(early, late, strict=True):
+        assert a.dtype == torch.float32 and torch.allclose(a, b, atol=1e-5)
+
+
 def test_features_are_handed_on_as_they_are():
     features = Pictures(torch.rand(5, 7).half(), torch.arange(5))
     first, last = Batches(features, batch_size=3)
