@@ -44,8 +44,11 @@ def importing(bench: Bench) -> Iterator[Line]:
     )
 
 
-def run_notebooks(bench: Bench, *words: str) -> tuple[float, list[dict], list[dict]]:
-    """Run notebooks on a fresh home; return when it began, each one's time, and the parts."""
+def run_notebooks(bench: Bench, *steps: str) -> tuple[float, list[dict], list[dict]]:
+    """Run notebooks on a fresh home; return when it began, each one's time, and the parts.
+
+    The steps are beginnings of names, as `python -m helpers run --only` takes them.
+    """
     with tempfile.TemporaryDirectory(dir=bench.scratch) as place:
         folders = {name: Path(place) / name for name in ("home", "times", "fonts")}
         for folder in folders.values():
@@ -59,11 +62,15 @@ def run_notebooks(bench: Bench, *words: str) -> tuple[float, list[dict], list[di
             "PYTHONSTARTUP": str(PROBE),
         }
         began = time.time()
-        command = [sys.executable, "-m", "helpers", "run", *words]
-        subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, check=True)
-        report = json.loads((folders["home"] / "build" / "run.json").read_text(encoding="utf-8"))
+        notebooks = []
+        for step in steps:
+            command = [sys.executable, "-m", "helpers", "run", "--only", step]
+            options = {"cwd": REPOSITORY, "env": environment, "capture_output": True}
+            subprocess.run(command, check=True, **options)
+            report = (folders["home"] / "build" / "run.json").read_text(encoding="utf-8")
+            notebooks += json.loads(report)["notebooks"]
         parts = [json.loads(file.read_text()) for file in folders["times"].iterdir()]
-    return began, report["notebooks"], parts
+    return began, notebooks, parts
 
 
 def first_picture(bench: Bench) -> Iterator[Line]:
@@ -72,7 +79,7 @@ def first_picture(bench: Bench) -> Iterator[Line]:
     found, shares = [], Counter()
     for number in range(count):
         bench.bar.set_postfix_str(f"{number + 1} of {count}")
-        began, _, (parts,) = run_notebooks(bench, "--only", "02")
+        began, _, (parts,) = run_notebooks(bench, "02")
         found.append(parts.pop("first_picture") - began)
         shares.update(parts)
     ours = Spread.of(found)
@@ -88,14 +95,13 @@ def first_picture(bench: Bench) -> Iterator[Line]:
 
 
 def all_notebooks(bench: Bench) -> Iterator[Line]:
-    """Everything that `make run` does after set-up, once."""
+    """What `make run` does after set-up for the first twelve notebooks, once."""
     goal = "at most 6 min for twelve"
     if bench.quick:
         yield Line("make run, all notebooks", "sample", goal, note="Left out with --quick.")
         return
-    _, notebooks, parts = run_notebooks(bench)
-    twelve = sum(one["seconds"] for one in notebooks[:12])
-    total = sum(one["seconds"] for one in notebooks)
+    _, notebooks, parts = run_notebooks(bench, "0", "10", "11", "12")
+    twelve = sum(one["seconds"] for one in notebooks)
     shares = sum((Counter(part) for part in parts), Counter())
     yield Line(
         "make run, the first twelve notebooks",
@@ -103,7 +109,7 @@ def all_notebooks(bench: Bench) -> Iterator[Line]:
         goal,
         ours=twelve,
         met=twelve <= 360,
-        note=f"Once. All {len(notebooks)}: {total:.0f} s; {_told(shares, 1)}.",
+        note=f"Once, {len(notebooks)} notebooks: {_told(shares, 1)}.",
     )
 
 

@@ -1,7 +1,9 @@
 """Rows about training: CIFAR-10 to an accuracy and in a time, a LeNet step, a head."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ from . import courses
 from .harness import Bench, Line, Pairs, Spread, compared, seconds
 
 COURSE_EPOCHS = 10
+OUR_EPOCHS = 0.4
 RATE = 0.2  # the highest learning rate of step 11's one cycle
 DECAY = 5e-4
 
@@ -29,9 +32,9 @@ def course_batches(data: OpenedData, train: Pictures) -> torch.utils.data.DataLo
 
 
 def ours_trained(
-    data: OpenedData, train: Pictures, epochs: int, seed: int = 0
+    data: OpenedData, train: Pictures, epochs: float, seed: int = 0
 ) -> tuple[nn.Module, float]:
-    """Train step 11's small network in one cycle; return it and the seconds an epoch took."""
+    """Train step 11's small network in one cycle; return it and the seconds that it took."""
     device = best_device()
     precision = mixed_precision(device, on_cpu=True)
     torch.manual_seed(seed)
@@ -43,12 +46,14 @@ def ours_trained(
     optimizer = torch.optim.SGD(
         model.parameters(), lr=RATE, momentum=0.9, weight_decay=DECAY, nesterov=True
     )
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * len(batches))
+    steps = round(epochs * len(batches))
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
     start = time.perf_counter()
-    for epoch in range(1, epochs + 1):
-        batches.sampler.set_epoch(epoch)
-        train_epoch(model, batches, nn.CrossEntropyLoss(), optimizer, cycle, precision=precision)
-    return model, (time.perf_counter() - start) / epochs
+    for epoch in range(math.ceil(steps / len(batches))):
+        batches.sampler.set_epoch(epoch + 1)
+        part = islice(batches, steps - epoch * len(batches))
+        train_epoch(model, part, nn.CrossEntropyLoss(), optimizer, cycle, precision=precision)
+    return model, time.perf_counter() - start
 
 
 def cifar_training(bench: Bench) -> Iterator[Line]:
@@ -77,9 +82,7 @@ def cifar_training(bench: Bench) -> Iterator[Line]:
     reached: list[float] = []
 
     def ours() -> float:
-        start = time.perf_counter()
-        model, _ = ours_trained(data, train, epochs=1, seed=len(reached))
-        taken = time.perf_counter() - start
+        model, taken = ours_trained(data, train, OUR_EPOCHS, seed=len(reached))
         reached.append(accuracy(model))
         return taken
 
@@ -94,8 +97,8 @@ def cifar_training(bench: Bench) -> Iterator[Line]:
         found,
         10,
         met=lowest >= course_accuracy,
-        note=f"The course: ten epochs, {course_accuracy:.1%} of the test pictures. Ours: one epoch "
-        f"of step 11's small network, {lowest:.1%} in the worst of five trainings.",
+        note=f"The course: ten epochs, {course_accuracy:.1%} of the test pictures. Ours: step 11's "
+        f"small network, {OUR_EPOCHS} of an epoch, {lowest:.1%} in the worst of five trainings.",
     )
     yield _in_the_same_time(data, train, accuracy, found, course_accuracy, what)
 
@@ -109,10 +112,8 @@ def _in_the_same_time(
     what: str,
 ) -> Line:
     allowed = Spread.of(found.course).median
-    epochs = max(1, int(0.95 * allowed / Spread.of(found.ours).median))
-    start = time.perf_counter()
-    model, _ = ours_trained(data, train, epochs)
-    taken = time.perf_counter() - start
+    epochs = 0.95 * allowed * OUR_EPOCHS / Spread.of(found.ours).median
+    model, taken = ours_trained(data, train, epochs)
     ours = accuracy(model)
     return Line(
         "CIFAR-10: accuracy in the wall time of the course's ten epochs",
@@ -122,7 +123,7 @@ def _in_the_same_time(
         ours=100 * ours,
         unit="%",
         met=ours >= 0.8 and taken <= allowed,
-        note=f"One training: {epochs} epochs in {taken:.0f} s, where the course took "
+        note=f"One training: {epochs:.1f} epochs in {taken:.0f} s, where the course took "
         f"{allowed:.0f} s. For 85 % it takes about three times as long: step 11's longer training.",
     )
 
