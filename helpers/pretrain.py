@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.datasets import ImageFolder
 
 from helpers.archives import pictures, read_photo
@@ -18,13 +18,15 @@ from helpers.features import FeatureCache
 from helpers.files import whole_file
 from helpers.loaders import Batches, photo_augment, stratified_split
 from helpers.models import CompactVGG
+from helpers.optim import Muon
 from helpers.training import best_device, evaluate, fit, mixed_precision
 from helpers.transfer import load_backbone, train_head
 
-EPOCHS = 32
-RATE = 0.2  # the highest learning rate of the one-cycle schedule
-BATCH = 256
-DECAY = 5e-4
+EPOCHS = 14
+BATCH = 1000
+WIDTHS = (24, 64, 256, 256)
+RATES = {"filters": 0.17, "biases": 0.053, "head": 0.3}  # at the start; they fall to nothing
+DECAY = 2e-6 * BATCH
 CARD = COMPACT.with_name("README.md")
 MARKS = ("<!-- figures: written by helpers.pretrain -->", "<!-- end of figures -->")
 
@@ -32,9 +34,10 @@ MARKS = ("<!-- figures: written by helpers.pretrain -->", "<!-- end of figures -
 def pretrain(data: OpenedData, run: Path, epochs: int = EPOCHS, seed: int = 0) -> nn.Module:
     """Train a `CompactVGG` on CIFAR-10; an interrupted training goes on where it stopped.
 
-    SGD with Nesterov's momentum and weight decay, a learning rate that rises and falls once, each
-    picture mirrored and moved anew every time it is shown, bfloat16 where the device computes
-    with it.
+    The first convolution is set to what differs most in the pictures and stays so; the others
+    begin by handing on what they get, and are trained by `helpers.optim.Muon`. Each picture is
+    mirrored and moved anew every time it is shown; bfloat16 where the device computes with it.
+    Source: Jordan, 94 % on CIFAR-10 in 3.29 seconds on a single GPU, 2024.
 
     Parameters
     ----------
@@ -61,10 +64,11 @@ def pretrain(data: OpenedData, run: Path, epochs: int = EPOCHS, seed: int = 0) -
         everything[train_rows], **normal, shuffle=True, seed=seed, augment=photo_augment
     )
     torch.manual_seed(seed)
-    model = CompactVGG(len(facts.classes)).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=DECAY
-    )
+    model = CompactVGG(len(facts.classes), WIDTHS)
+    some = Batches(everything[train_rows], **normal | {"batch_size": 2000}, shuffle=True, seed=seed)
+    groups = prepare(model, next(iter(some))[0])
+    model.to(device, memory_format=torch.channels_last)
+    optimizer = Muon(groups)
     fit(
         model,
         train,
@@ -72,14 +76,45 @@ def pretrain(data: OpenedData, run: Path, epochs: int = EPOCHS, seed: int = 0) -
         optimizer,
         epochs,
         run=run,
-        scheduler=torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=RATE, total_steps=epochs * len(train), anneal_strategy="linear"
-        ),
+        loss_fn=nn.CrossEntropyLoss(label_smoothing=0.2),
+        scheduler=torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, epochs * len(train)),
         resume=True,
         notes={"source": data.root.name},
         precision=mixed_precision(device, on_cpu=True),
     )
     return load_model(run / "model.safetensors")
+
+
+def prepare(model: CompactVGG, batch: Tensor) -> list[dict]:
+    """Set the weights to begin with; return the groups of those to train, for `Muon`.
+
+    Parameters
+    ----------
+    model : CompactVGG
+        Changed in place.
+    batch : Tensor
+        (N, 3, height, width), normalised pictures of the training part.
+    """
+    first, *others = (layer for layer in model.features if isinstance(layer, nn.Conv2d))
+    norms = [layer for layer in model.features if isinstance(layer, nn.BatchNorm2d)]
+    patches = nn.functional.unfold(batch, 3).transpose(1, 2).flatten(0, 1)  # (many, 27)
+    spread, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    half = len(first.weight) // 2  # what differs most, each way
+    top = (directions[:, -half:] / (spread[-half:] + 5e-4).sqrt()).T
+    with torch.no_grad():
+        first.weight.copy_(torch.cat([top, -top]).view_as(first.weight))
+        for layer in others:
+            nn.init.dirac_(layer.weight[: layer.in_channels])
+    first.weight.requires_grad_(False)
+    for layer in norms:
+        layer.weight.requires_grad_(False)
+        layer.momentum = 0.4  # few steps, large ones: older averages are of no use
+    biases = [layer.bias for layer in norms] + [model.head.bias]
+    return [
+        {"params": [layer.weight for layer in others], "lr": RATES["filters"], "momentum": 0.6},
+        {"params": biases, "lr": RATES["biases"], "weight_decay": DECAY / RATES["biases"]},
+        {"params": [model.head.weight], "lr": RATES["head"], "weight_decay": DECAY / RATES["head"]},
+    ]
 
 
 def figures(file: Path, data: OpenedData) -> dict[str, str]:

@@ -55,7 +55,12 @@ def _half(tens: int) -> Lane:
 
 STAGES = (  # lanes of one stage run side by side
     (Lane("lint", ("python -m ruff check .", "python -m ruff format --check .")),),
-    (Lane("pytest", ("python -m pytest -n logical --durations 5 -m not(browser)",)),),
+    (
+        Lane(
+            "pytest",
+            ("python -m pytest -n logical --dist worksteal --durations 5 -m not(browser)",),
+        ),
+    ),
     (_half(0), _half(1)),
 )
 BROWSER_STAGE = (

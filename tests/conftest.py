@@ -18,6 +18,11 @@ MADE_BY_MAKE = bool(shutil.which("make")) and (REPOSITORY / ".venv" / "ready").i
 REAL_DATA = Path(os.environ.get("WORKSHOP_REAL_DATA", REPOSITORY.parent / "shared" / "real-data"))
 
 
+def pytest_collection_modifyitems(items):
+    """Start the slow tests first: no core should wait for the last of them."""
+    items.sort(key=lambda item: "slow" not in item.keywords)
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty WORKSHOP_HOME whose path has a blank and letters outside ASCII."""

@@ -120,6 +120,7 @@ def test_missing_widgets_and_workers_warn(monkeypatch):
     assert doctor.check_workers(seconds=0.001).status == "WARN"  # no worker is that fast
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_the_same_and_tells_by_its_exit_code(home):
     good = run_python("import helpers.__main__ as m, sys; sys.exit(m.main(['doctor']))")
     assert good.returncode == 0 and good.stdout.startswith("```\n[OK]")

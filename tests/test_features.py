@@ -239,6 +239,7 @@ FILL = """
     """
 
 
+@pytest.mark.slow
 def test_a_full_disk_or_a_read_only_folder_keeps_them_in_memory(images, tmp_path, namespace):
     code = textwrap.dedent(FILL) + "print(tuple(values.shape), cache.computed)"
     for mount, reason in (("size=300k", "The disk is full"), ("ro", "read-only")):
@@ -260,6 +261,7 @@ def test_a_full_disk_or_a_read_only_folder_keeps_them_in_memory(images, tmp_path
         assert result.stdout.endswith("(70, 16, 38, 34) 70\n")
 
 
+@pytest.mark.slow
 def test_a_finished_cache_in_a_read_only_folder_is_served(images, tmp_path, namespace):
     code = textwrap.dedent(FILL) + "print(cache.computed)"
     words = '"$PYTHON" -c "$CODE" "$IMAGES" "$PLACE" 70'
@@ -287,6 +289,7 @@ def test_two_kernels_at_once_compute_once(images, tmp_path):
     assert answers[0][1] == answers[1][1]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pictures(images, tmp_path):
     if not Path("/proc/self/status").is_file():
         pytest.skip("the peak of a process is read from /proc, which only Linux has")

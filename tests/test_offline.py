@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import MADE_BY_MAKE, REPOSITORY, run_python
 
 from helpers import workbook
@@ -26,6 +27,7 @@ def offline(command, **environment):
     )
 
 
+@pytest.mark.slow
 def test_make_run_needs_no_network(tmp_path):
     """And a notebook works on its own: this one makes what it takes from the steps before."""
     command = ["make", "run", "ONLY=08"] if MADE_BY_MAKE else [sys.executable, *RUN, "08"]

@@ -116,6 +116,7 @@ def test_a_batch_too_small_to_deal_out_is_refused(monkeypatch):
         work.train(parallel.fit, None)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_and_it_is_resumed(tmp_path, alone):
     result = torchrun(tmp_path, "kill")
     assert result.returncode != 0
@@ -170,6 +171,7 @@ done
 """
 
 
+@pytest.mark.slow
 def test_two_hosts_with_a_cable_between_them(tmp_path, namespace, alone):
     cable = "ip link add name first type veth peer name second"
     if not shutil.which("ip") or namespace(["-n"], cable).returncode:

@@ -242,6 +242,7 @@ def pets(folder, size):
     (folder / "dogscats" / "test1").mkdir()
 
 
+@pytest.mark.slow
 def test_step_10_runs_with_vgg16(home, tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = torchvision.models.vgg16()
@@ -284,6 +285,7 @@ def figure(what):
     return float(found[1]) / 100
 
 
+@pytest.mark.slow
 def test_on_real_pictures_it_does_what_its_card_says(home, real_data):
     for name in ("cifar10", "pets"):
         fetch(name, real_data)

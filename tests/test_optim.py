@@ -1,0 +1,72 @@
+import copy
+
+import torch
+from torch import nn
+
+from helpers.optim import Muon, orthogonal
+
+
+def test_the_singular_values_become_about_one_and_the_directions_stay():
+    torch.manual_seed(0)
+    for shape in ((16, 40), (40, 16), (24, 24)):
+        matrix = torch.randn(shape) * torch.logspace(0, 1, shape[1])
+        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+        assert values.max() / values.min() > 5
+        found = (
+            left.T @ orthogonal(matrix, steps=5) @ right.T
+        )  # its values, if it has the same axes
+        assert (found.diag() > 0.5).all() and (found.diag() < 1.5).all()
+        assert (found - found.diag().diag()).abs().max() < 0.05  # bfloat16
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+
+def steps(model, optimizer, count, first=0):
+    pictures = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(20) % 3
+    for number in range(first, first + count):
+        loss = nn.functional.cross_entropy(model(pictures[number : number + 9]), labels[:9])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_what_is_no_convolution_is_updated_as_sgd_does():
+    options = {"lr": 0.05, "momentum": 0.85, "weight_decay": 0.01}
+    ours, theirs = network(), network()
+    for model in (ours, theirs):
+        model[0].weight.requires_grad_(False)  # and what is not trained stays
+    steps(ours, Muon([{"params": list(ours.parameters()), **options}]), 4)
+    steps(theirs, torch.optim.SGD(theirs.parameters(), nesterov=True, **options), 4)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_filters_keep_their_length_and_turn_by_the_rate():
+    model = network()
+    with torch.no_grad():
+        model[0].weight.mul_(7)
+    steps(model, Muon([{"params": [model[0].weight], "lr": 0.0}]), 1)
+    before = model[0].weight.detach().clone()
+    assert torch.isclose(before.norm(), torch.tensor(2.0))  # the root of four filters
+    steps(model, Muon([{"params": [model[0].weight], "lr": 0.1}]), 1)
+    sizes = torch.linalg.svdvals((model[0].weight - before).flatten(1).detach())
+    assert (sizes > 0.02).all() and (sizes < 0.16).all()
+
+
+def test_it_goes_on_from_its_state():
+    def parts():
+        model = network()
+        return model, Muon([{"params": list(model.parameters()), "lr": 0.1}])
+
+    whole, cut, resumed = parts(), parts(), parts()
+    steps(*whole, 5)
+    steps(*cut, 3)
+    resumed[0].load_state_dict(cut[0].state_dict())
+    resumed[1].load_state_dict(copy.deepcopy(cut[1].state_dict()))
+    steps(*resumed, 2, first=3)
+    for a, b in zip(whole[0].parameters(), resumed[0].parameters(), strict=True):
+        assert torch.equal(a, b)
