@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import nbformat
 import numpy as np
 import torch
 
 from helpers.catalog import REPOSITORY
+from helpers.missing import read_cells
 
 SECONDS = 20  # an answer that takes longer is stopped
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -275,8 +275,8 @@ def without_markers(code: str) -> str:
 def source(step: str, name: str) -> str:
     """Return the source of the cell in which the complete notebook defines something."""
     (file,) = (REPOSITORY / "notebooks").glob(f"{step}_*.ipynb")
-    for cell in nbformat.read(file, as_version=4).cells:
-        if cell.cell_type == "code" and BEGIN in cell.source and _definition(cell.source, name):
+    for cell in read_cells(file):
+        if cell.kind == "code" and BEGIN in cell.source and _definition(cell.source, name):
             return without_markers(cell.source)
     raise KeyError(f"{file.name} has no exercise with the name {name!r}.")
 

@@ -1,5 +1,6 @@
 """A NameError in a notebook: say which cell makes the name, instead of a traceback."""
 
+import json
 import os
 import re
 import symtable
@@ -7,8 +8,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
-import nbformat
+
+class Cell(NamedTuple):
+    """A notebook's cell: "code" or "markdown", and its text."""
+
+    kind: str
+    source: str
+
+
+def read_cells(file: Path) -> list[Cell]:
+    """Return the cells of a notebook's file, without nbformat, whose import takes a second."""
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    return [Cell(cell["cell_type"], "".join(cell["source"])) for cell in cells]
 
 
 def watch() -> None:
@@ -44,16 +57,16 @@ def advice(
         None if no other cell makes the name, or if the file is no notebook.
     """
     try:
-        cells = nbformat.read(notebook, as_version=4).cells
+        cells = read_cells(notebook)
     except Exception:  # not saved yet, renamed, or no notebook: then the traceback has to do
         return None
-    here = [cell.cell_type == "code" and cell.source.strip() == running.strip() for cell in cells]
+    here = [cell.kind == "code" and cell.source.strip() == running.strip() for cell in cells]
     wants = here.index(True) if running.strip() and True in here else len(cells)
     heading, number, above, below = "", 0, None, None
     for position, cell in enumerate(cells):
-        if cell.cell_type == "markdown":
+        if cell.kind == "markdown":
             heading = (re.findall(r"^#+ +(.+)$", cell.source, flags=re.M) or [heading])[-1]
-        if cell.cell_type == "code":
+        if cell.kind == "code":
             number += 1
             if position != wants and name in _made_in(plain_python(cell.source)):
                 place = f"in the cell under '{heading}' (code cell {number})"

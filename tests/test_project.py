@@ -215,6 +215,11 @@ def test_helpers_are_imported_without_what_they_may_not_need():
     assert result.stdout == "[]\n", result.stderr
 
 
+def test_a_notebook_does_not_wait_for_what_reads_notebooks():
+    code = "import sys, helpers.checks, helpers.missing, helpers.recipes; print(*sys.modules)"
+    assert not {"nbformat", "jsonschema", "nbclient"} & set(run_python(code).stdout.split())
+
+
 def test_torchvision_and_matplotlib_do_not_bring_each_other():
     code = (
         "import sys, helpers.pretrain, helpers.transfer, helpers.features, helpers.archives\n"
