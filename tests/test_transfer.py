@@ -22,6 +22,7 @@ from torchvision.datasets import ImageFolder
 
 from helpers import catalog, weights
 from helpers.archives import pictures, read_photo
+from helpers.cache import Pictures
 from helpers.checkpoints import load_model, save_model
 from helpers.datasets import open_data
 from helpers.features import FeatureCache
@@ -300,18 +301,19 @@ def test_on_real_pictures_it_does_what_its_card_says(home, real_data):
 
     backbone = load_backbone("compact_vgg")
     folder = open_data("pets").root / "dogscats"
+    train, valid = (
+        FeatureCache(
+            ImageFolder(folder / part, backbone.transform, loader=read_photo),
+            backbone.body,
+            home / "cache",
+            torch.float32,
+        ).load()
+        for part in ("train", "valid")
+    )
     right = {}
-    for dtype in (torch.float16, torch.float32):
-        train, valid = (
-            FeatureCache(
-                ImageFolder(folder / part, backbone.transform, loader=read_photo),
-                backbone.body,
-                home / "cache",
-                dtype,
-            ).load()
-            for part in ("train", "valid")
-        )
-        guesses = train_head(train, classes=2)(valid.images.float()).argmax(dim=1)
+    for dtype in (torch.float16, torch.float32):  # the cache keeps them in float16 elsewhere
+        head = train_head(Pictures(train.images.to(dtype), train.labels), classes=2)
+        guesses = head(valid.images.to(dtype).float()).argmax(dim=1)
         right[dtype] = (guesses == valid.labels).float().mean().item()
     assert abs(right[torch.float16] - right[torch.float32]) <= 0.005
     assert right[torch.float16] == pytest.approx(figure("right of 400 dogs and cats"), abs=0.01)
