@@ -80,7 +80,8 @@ class Keeper:
 
     def _made_with(self) -> str:
         """Return in words what must be the same for a run to be resumed."""
-        steps = getattr(self.scheduler, "total_steps", None)
+        steps = getattr(self.scheduler, "total_steps", None)  # OneCycleLR's name; LinearLR's:
+        steps = steps or getattr(self.scheduler, "total_iters", None)
         return (
             f"{type(self.optimizer).__name__}, {self.batches} batches an epoch, "
             f"{type(self.scheduler).__name__ if self.scheduler else 'no'} schedule"

@@ -20,6 +20,7 @@ from helpers.cache import Pictures
 from helpers.files import DISK_FULL, CannotWrite, explained, file_marks
 from helpers.loaders import cpu_cores
 from helpers.training import mixed_precision
+from helpers.weights import weights_mark
 
 BLOCK = 32  # pictures that are computed, written and checked together
 CLOSE = 0.03  # features in bfloat16 may differ by this much from float32, relatively
@@ -296,10 +297,8 @@ class FeatureCache:
     def _fingerprint(self) -> str:
         """Return a name that changes with the network, the transform and the picture files."""
         samples = self.dataset.samples
-        digest = hashlib.sha256(f"{self.network} {self.dtype} {len(samples)}".encode())
-        for name, tensor in self.network.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        network = f"{self.network} {weights_mark(self.network)}"
+        digest = hashlib.sha256(f"{network} {self.dtype} {len(samples)}".encode())
         for path, label in samples:
             digest.update(f"{path} {label} {file_marks(path)}\n".encode(errors="surrogateescape"))
         # What the transform and the loader do shows in what they make of a few pictures.

@@ -1,7 +1,7 @@
 """A guard for a network: how far a picture is from what it learned from, and what is too far."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,12 +43,17 @@ class Guard:
     rates: dict = field(default_factory=dict)
 
     @classmethod
-    def learn(cls, maps: Sequence[Tensor]) -> "Guard":
+    def learn(cls, maps: Iterable[Tensor]) -> "Guard":
         """Learn what is familiar from the maps, (1, channels, h, w), of each training picture.
 
         Every fifth is held back; the limit is the 95 % quantile of their scores.
         """
         points = torch.cat([_points(one) for one in maps])
+        if len(points) < 2 * NEIGHBOUR:
+            raise ValueError(
+                f"{len(points)} training pictures are too few to tell what is familiar: "
+                f"expected at least {2 * NEIGHBOUR}."
+            )
         held_back = torch.arange(len(points)) % 5 == 0
         learned = points[~held_back]
         mean, spread = learned.mean(dim=0), learned.std(dim=0)
@@ -83,7 +88,7 @@ def read_guard(file: Path, mark: str) -> Guard | None:
 def _points(maps: Tensor) -> Tensor:
     """Return how strongly and how unevenly each filter answers, (B, 2 * channels)."""
     maps = maps.detach().float().cpu()
-    both = torch.cat([maps.mean(dim=(2, 3)), maps.std(dim=(2, 3))], dim=1)
+    both = torch.cat([maps.mean(dim=(2, 3)), maps.std(dim=(2, 3), correction=0)], dim=1)
     return both.clamp(min=0).sqrt()
 
 

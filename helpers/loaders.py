@@ -181,9 +181,10 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = self.sampler.generator(self.rank)
         for chosen in self._rows():
-            part = self.dataset[chosen]
+            part = self.dataset[chosen]  # of a slice: views
+            labels = part.labels.clone()
             if part.images.dtype != torch.uint8:
-                yield part.images.to(torch.float32, copy=True), part.labels
+                yield part.images.to(torch.float32, copy=True), labels
                 continue
             batch, scale = part.images, 255  # (B, channels, height, width), bytes
             if self.augment is not None:
@@ -191,18 +192,15 @@ class Batches:
                     batch, scale = batch.float().div_(255), 1
                 batch = self.augment(batch, generator)
             batch = batch.float()  # normalised in place: times and plus are quickest
-            yield batch.mul_(1 / (scale * self.std)).add_(-self.mean / self.std), part.labels
+            yield batch.mul_(1 / (scale * self.std)).add_(-self.mean / self.std), labels
 
     def _rows(self) -> Iterator[Tensor | slice]:
         """Yield which pictures come next; a slice where they stand side by side."""
-        if self.shuffle:
-            for chosen in self.sampler.order().split(self.batch_size):
-                yield chosen[self.rank :: self.processes]
-        else:
-            count = len(self.dataset)
-            for first in range(0, count, self.batch_size):
-                last = min(first + self.batch_size, count)
-                yield slice(first + self.rank, last, self.processes)
+        order = self.sampler.order() if self.shuffle else None
+        for first in range(0, len(self.dataset), self.batch_size):
+            last = min(first + self.batch_size, len(self.dataset))
+            chosen = slice(first + self.rank, last, self.processes)
+            yield chosen if order is None else order[chosen]
 
 
 def _moves_pixels(augment: Callable) -> Callable:
@@ -256,8 +254,18 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
     -------
     Tensor
         A new batch of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If the pictures are not larger than `most`.
     """
     count, channels, height, width = batch.shape
+    if most >= min(height, width):
+        raise ValueError(
+            f"Pictures of {height}x{width} pixels cannot be moved by up to {most}: "
+            f"expected at most {min(height, width) - 1}."
+        )
     mirrored = batch.flip(-1)
     left, right = mirrored[..., width - 1 - most : width - 1], mirrored[..., 1 : most + 1]
     wider = torch.cat([left, batch, right], dim=-1)  # with a reflection on either side
@@ -268,7 +276,7 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
     starts = planes + (rows * wider.shape[-1] + most + across)
     # every run of `width` pixels as a view, and of these the ones that are wanted: whole rows are
     # copied, twice as fast as pixel by pixel
-    runs = wider.view(-1).unfold(0, width, 1)
+    runs = wider.reshape(-1).unfold(0, width, 1)
     return runs.index_select(0, starts.flatten()).view(batch.shape)
 
 

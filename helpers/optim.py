@@ -1,9 +1,8 @@
 """An optimiser that teaches convolutions in few epochs."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
+from torch.optim.optimizer import required
 
 
 class Muon(torch.optim.Optimizer):
@@ -24,11 +23,11 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, groups: list[dict]) -> None:
-        super().__init__(groups, {"momentum": 0.85, "weight_decay": 0.0})
+        super().__init__(groups, {"lr": required, "momentum": 0.85, "weight_decay": 0.0})
 
     @torch.no_grad()
-    def step(self, closure: Callable | None = None) -> None:
-        """Change the parameters once; see `torch.optim.Optimizer.step`."""
+    def step(self) -> None:
+        """Change the parameters once, by their gradients."""
         for group in self.param_groups:
             momentum = group["momentum"]
             for weight in (one for one in group["params"] if one.grad is not None):
@@ -38,7 +37,7 @@ class Muon(torch.optim.Optimizer):
                 moving = self.state[weight]["momentum"].mul_(momentum).add_(change)
                 change = change.add(moving, alpha=momentum)
                 if weight.ndim == 4:
-                    weight.mul_(len(weight) ** 0.5 / weight.norm())
+                    weight.mul_(len(weight) ** 0.5 / (weight.norm() + 1e-7))
                     change = orthogonal(change.flatten(1)).view_as(weight)
                 weight.sub_(change, alpha=group["lr"])
 

@@ -97,6 +97,11 @@ class Predictor:
         metrics = json.loads((self.run / "metrics.json").read_text(encoding="utf-8"))
         if (self.run / "head.safetensors").is_file():
             file, backbone = self.run / "head.safetensors", load_backbone(metrics["backbone"])
+            if metrics.get("backbone_weights") != backbone.mark:
+                raise ValueError(
+                    f"{self.run} was trained on other weights of {backbone.name} than are here. "
+                    "Train it again: steps 10 and 12 do."
+                )
             self.head = load_model(file, nn.Linear(backbone.outputs, len(self.classes)))
             parts, self._transform = (backbone.convolutions, backbone.rest), backbone.transform
             self._shape = (3, backbone.size, backbone.size)
@@ -112,7 +117,9 @@ class Predictor:
         self.head.to(self.device)
         self.network = nn.Sequential(self.convolutions, self.rest, self.head, nn.Softmax(dim=1))
         self.network.requires_grad_(False)
-        mark = hashlib.sha256(file.read_bytes() + str(metrics.get("backbone")).encode()).hexdigest()
+        mark = hashlib.sha256(
+            file.read_bytes() + str(metrics.get("backbone_weights")).encode()
+        ).hexdigest()
         kept = self.run / "guard.safetensors"
         self.guard = read_guard(kept, mark)
         if self.guard is None:
@@ -197,7 +204,7 @@ class Predictor:
                 "Train it again with the data that are."
             )
         some = tqdm(_some(data, "train", REFERENCE), desc="Learning what is familiar")
-        self.guard = Guard.learn([self._maps([one]) for one in some])
+        self.guard = Guard.learn(self._maps([one]) for one in some)
         rates = {"false_alarms": self.refused(_some(data, _last(data), 100)), "detected": {}}
         for facts in DATA_SETS.values():
             is_drawn = facts.name in QUICKLY_DRAWN or any(data_folder(facts.name).glob("sample-*"))

@@ -65,10 +65,10 @@ def pretrain(data: OpenedData, run: Path, epochs: int = EPOCHS, seed: int = 0) -
     )
     torch.manual_seed(seed)
     model = CompactVGG(len(facts.classes), WIDTHS)
-    some = Batches(everything[train_rows], **normal | {"batch_size": 2000}, shuffle=True, seed=seed)
-    groups = prepare(model, next(iter(some))[0])
+    some = Batches(train.dataset, **normal | {"batch_size": 2000}, shuffle=True, seed=seed)
+    initialise(model, next(iter(some))[0])
     model.to(device, memory_format=torch.channels_last)
-    optimizer = Muon(groups)
+    optimizer = Muon(groups(model))
     fit(
         model,
         train,
@@ -85,8 +85,11 @@ def pretrain(data: OpenedData, run: Path, epochs: int = EPOCHS, seed: int = 0) -
     return load_model(run / "model.safetensors")
 
 
-def prepare(model: CompactVGG, batch: Tensor) -> list[dict]:
-    """Set the weights to begin with; return the groups of those to train, for `Muon`.
+def initialise(model: CompactVGG, batch: Tensor) -> None:
+    """Set the weights to begin with.
+
+    The first convolution tells apart what differs most in patches of 3x3 pixels, each way, and
+    stays as it is. The others begin by handing on what they get.
 
     Parameters
     ----------
@@ -96,22 +99,28 @@ def prepare(model: CompactVGG, batch: Tensor) -> list[dict]:
         (N, 3, height, width), normalised pictures of the training part.
     """
     first, *others = (layer for layer in model.features if isinstance(layer, nn.Conv2d))
-    norms = [layer for layer in model.features if isinstance(layer, nn.BatchNorm2d)]
     patches = nn.functional.unfold(batch, 3).transpose(1, 2).flatten(0, 1)  # (many, 27)
     spread, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
-    half = len(first.weight) // 2  # what differs most, each way
+    half = len(first.weight) // 2
     top = (directions[:, -half:] / (spread[-half:] + 5e-4).sqrt()).T
     with torch.no_grad():
         first.weight.copy_(torch.cat([top, -top]).view_as(first.weight))
         for layer in others:
             nn.init.dirac_(layer.weight[: layer.in_channels])
     first.weight.requires_grad_(False)
-    for layer in norms:
-        layer.weight.requires_grad_(False)
-        layer.momentum = 0.4  # few steps, large ones: older averages are of no use
-    biases = [layer.bias for layer in norms] + [model.head.bias]
+    for layer in model.features:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.weight.requires_grad_(False)
+            layer.momentum = 0.4  # few steps, large ones: older averages are of no use
+
+
+def groups(model: CompactVGG) -> list[dict]:
+    """Return what is trained, for `Muon`: filters, biases and the head, each with its rate."""
+    trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    filters = [weight for _, weight in trained if weight.ndim == 4]
+    biases = [weight for name, weight in trained if name.endswith("bias")]
     return [
-        {"params": [layer.weight for layer in others], "lr": RATES["filters"], "momentum": 0.6},
+        {"params": filters, "lr": RATES["filters"], "momentum": 0.6},
         {"params": biases, "lr": RATES["biases"], "weight_decay": DECAY / RATES["biases"]},
         {"params": [model.head.weight], "lr": RATES["head"], "weight_decay": DECAY / RATES["head"]},
     ]

@@ -15,7 +15,7 @@ from helpers.checkpoints import load_model
 from helpers.fetch import fetch
 from helpers.models import CompactVGG
 from helpers.training import best_device
-from helpers.weights import find_weights, read_weights
+from helpers.weights import find_weights, read_weights, weights_mark
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 COMPACT_SIZE = 56  # pixels
@@ -66,6 +66,11 @@ class Backbone:
     def body(self) -> nn.Sequential:
         """Pictures to features: the convolutions and the rest."""
         return nn.Sequential(self.convolutions, self.rest).eval()
+
+    @property
+    def mark(self) -> str:
+        """A fingerprint of the weights: a layer that was trained on top belongs to them alone."""
+        return weights_mark(self.body)
 
 
 def load_backbone(name: str | None = None, weights: str | Path | None = None) -> Backbone:

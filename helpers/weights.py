@@ -8,11 +8,20 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers.catalog import WEIGHTS, weights_folder
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.pth$")
+
+
+def weights_mark(network: nn.Module) -> str:
+    """Return a fingerprint of a network's weights, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def find_weights(name: str) -> Path | None:

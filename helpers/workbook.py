@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +35,7 @@ class Lane(NamedTuple):
 
     home: str
     commands: tuple[str, ...]
-    one_thread: bool = True  # something else runs on the other cores
+    one_thread: bool = True  # other processes use the other cores
 
 
 def _half(tens: int) -> Lane:
@@ -208,9 +210,9 @@ def run(only: str | None = None, data: str | None = None) -> int:
 def save(only: str | None = None) -> None:
     """Execute notebooks as on a fresh machine and store the outputs in notebooks/: for authors.
 
-    All notebooks up to the last one wanted are executed, on the sample and in homes of their own,
-    so that the outputs do not depend on what this machine already has: one for 01 to 09, and one
-    for 10 to 15, which so take nothing from the steps before.
+    Those before the ones wanted are executed too, on the sample and in homes of their own, so that
+    the outputs do not depend on what this machine already has. 01 to 09 have one, and 10 to 15
+    another, so that they take nothing from the steps before.
 
     Parameters
     ----------
@@ -220,7 +222,7 @@ def save(only: str | None = None) -> None:
     homes = {tens: _fresh_home(f"execute-{tens}") for tens in "01"}
     chosen = notebook_files(only)
     for file in notebook_files():
-        if file <= chosen[-1]:
+        if file <= chosen[-1] and any(file.name[0] == one.name[0] for one in chosen):
             os.environ |= homes[file.name[0]]
             notebook = execute(file)
         if file in chosen:
@@ -248,21 +250,28 @@ def test(browser: bool = True) -> int:
     """
     failed = []
     for lanes in [*STAGES, *([BROWSER_STAGE] if browser else [])]:
+        stopped = threading.Event()
         with ThreadPoolExecutor(len(lanes)) as pool:
-            for commands in pool.map(_failing, lanes, [len(lanes) > 1] * len(lanes)):
-                failed += commands
+            try:
+                for commands in pool.map(partial(_failing, len(lanes) > 1, stopped), lanes):
+                    failed += commands
+            except KeyboardInterrupt:  # what is running has been interrupted too
+                stopped.set()
+                raise
     for command in failed:
         print(f"FAILED: {command}")
     return int(bool(failed))
 
 
-def _failing(lane: Lane, is_beside_others: bool) -> list[str]:
-    """Run the commands of a lane; return those that failed."""
+def _failing(is_beside_others: bool, stopped: threading.Event, lane: Lane) -> list[str]:
+    """Run the commands of a lane until somebody stops it; return those that failed."""
     threads = {"OMP_NUM_THREADS": "1"} if lane.one_thread else {}
     environment = os.environ | _fresh_home(f"test-{lane.home}") | threads
     output = subprocess.PIPE if is_beside_others else None  # else their lines would be mixed
     failed = []
     for command in lane.commands:
+        if stopped.wait(0.1):  # seconds: an interrupt comes here a moment after it came there
+            break
         print(f"\n$ {command}", flush=True)
         words = [sys.executable if word == "python" else word for word in command.split()]
         done = subprocess.run(

@@ -1,6 +1,6 @@
 """Execute every learner's copy as it is cut, with nothing solved, and report the time of each.
 
-Usage: python tests/learner_copies.py [NN]
+Usage: python tests/learner_copies.py [THE BEGINNING OF A NAME]
 
 A cell that fails is a failure. So is a notebook that takes much longer than the time it may take on
 two cores; the margin is wide, because a machine that runs tests does other things as well.

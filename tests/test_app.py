@@ -159,7 +159,6 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     _, first = shared
     monkeypatch.setattr(predictor, "QUICKLY_DRAWN", ())
     made = []
-    made = []
 
     def note(self, source):
         made.append(source)

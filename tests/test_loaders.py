@@ -132,6 +132,37 @@ def test_photographs_are_never_turned_upside_down():
     assert (across > 0.5).any() and (across < -0.5).any()
 
 
+def test_a_move_that_leaves_nothing_is_refused():
+    with pytest.raises(
+        ValueError, match="8x8 pixels cannot be moved by up to 8: expected at most 7"
+    ):
+        random_shifts(ramp(3), torch.Generator(), most=8)
+    assert random_shifts(ramp(3), torch.Generator(), most=7).shape == (3, 3, 8, 8)
+
+
+def test_what_a_loop_does_to_a_batch_stays_there():
+    few, features = pictures(), Pictures(torch.rand(10, 7), torch.arange(10))
+    for data in (few, features):
+        before = Pictures(data.images.clone(), data.labels.clone())
+        for batch, labels in Batches(data, batch_size=4):
+            batch += 1
+            labels += 1
+        assert torch.equal(data.images, before.images) and torch.equal(data.labels, before.labels)
+
+
+def test_any_order_in_memory_will_do():
+    few = pictures(channels=3)
+    turned = Pictures(few.images.contiguous(memory_format=torch.channels_last), few.labels)
+    one, other = (Batches(data, augment=photo_augment) for data in (few, turned))
+    assert torch.equal(next(iter(one))[0], next(iter(other))[0])
+
+
+def test_no_pictures_give_no_batch():
+    nothing = pictures(0)
+    for shuffle in (False, True):
+        assert list(Batches(nothing, shuffle=shuffle, augment=photo_augment)) == []
+
+
 def test_bytes_are_moved_as_floats_are():
     facts = {"mean": 0.4, "std": 0.2, "batch_size": 8, "seed": 3}
     few = pictures()

@@ -3,6 +3,8 @@ import copy
 import torch
 from torch import nn
 
+from helpers import pretrain
+from helpers.models import CompactVGG
 from helpers.optim import Muon, orthogonal
 
 
@@ -70,3 +72,25 @@ def test_it_goes_on_from_its_state():
     steps(*resumed, 2, first=3)
     for a, b in zip(whole[0].parameters(), resumed[0].parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_pretraining_begins_with_what_differs_most_and_hands_it_on():
+    torch.manual_seed(0)
+    pictures = torch.rand(6, 3, 8, 8).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    model = CompactVGG(10, widths=(8, 8, 12))
+    pretrain.initialise(model, pictures - 0.5)
+    first, second = model.features[0].weight, model.features[3].weight
+    assert torch.equal(first[:4], -first[4:]) and not first.requires_grad
+    answers = nn.functional.conv2d(pictures - 0.5, first[:4])
+    assert torch.allclose(answers.square().mean(dim=(0, 2, 3)), torch.ones(4), atol=0.05)
+    maps = torch.rand(1, 8, 5, 5)
+    assert torch.allclose(nn.functional.conv2d(maps, second, padding=1), maps, atol=1e-6)
+
+
+def test_whatever_is_trained_in_the_pretraining_has_one_rate():
+    model = CompactVGG(10, widths=(8, 8, 12))
+    pretrain.initialise(model, torch.rand(3, 3, 32, 32))
+    grouped = [weight for group in pretrain.groups(model) for weight in group["params"]]
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    assert {*map(id, grouped)} == {*map(id, trained)} and len(grouped) == len(trained)
+    assert len(trained) == 4 + 5 + 2  # all but the first filters; biases; head

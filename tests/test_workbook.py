@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import nbformat
 import pytest
@@ -101,3 +106,30 @@ def test_errors_on_the_command_line_are_sentences(home, monkeypatch, capsys):
 
 def test_the_notebooks_of_the_repository_are_found():
     assert workbook.NOTEBOOKS == REPOSITORY / "notebooks"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
+def test_an_interrupt_ends_every_lane(tmp_path):
+    (tmp_path / "long.py").write_text(
+        "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+    )
+    lanes = [
+        workbook.Lane(name, tuple(f"python long.py {name}{part}" for part in "12")) for name in "ab"
+    ]
+    code = (
+        "import pathlib, sys; from helpers import workbook as w; "
+        f"w.STAGES = ([w.Lane(*lane) for lane in {[tuple(lane) for lane in lanes]}],); "
+        "w.REPOSITORY = pathlib.Path(sys.argv[1]); sys.exit(w.test(browser=False))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=REPOSITORY,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+    )
+    end = time.monotonic() + 60
+    while len([*tmp_path.glob("?1")]) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1] and process.returncode
+    assert sorted(path.name for path in tmp_path.glob("??")) == ["a1", "b1"]

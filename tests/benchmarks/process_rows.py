@@ -98,7 +98,9 @@ def all_notebooks(bench: Bench) -> Iterator[Line]:
     """What `make run` does after set-up for the first twelve notebooks, once."""
     goal = "at most 6 min for twelve"
     if bench.quick:
-        yield Line("make run, all notebooks", "sample", goal, note="Left out with --quick.")
+        yield Line(
+            "make run, the first twelve notebooks", "sample", goal, note="Left out with --quick."
+        )
         return
     _, notebooks, parts = run_notebooks(bench, "0", "10", "11", "12")
     twelve = sum(one["seconds"] for one in notebooks)
