@@ -20,8 +20,10 @@ from PIL import Image
 from helpers import __main__
 from helpers.catalog import AOI, data_folder
 from helpers.checkpoints import save_model, write_metrics
+from helpers.datasets import open_data
 from helpers.guard import read_guard
 from helpers.models import LeNet
+from helpers.transfer import load_backbone
 
 
 def drawn(seed, vertical=False):
@@ -173,6 +175,28 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     predictor.Predictor(first.run)
     assert made == ["sample-1"] and file.read_bytes() == whole
     assert read_guard(file, "another network") is None
+
+
+def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
+    from helpers import predictor
+
+    monkeypatch.setattr(predictor, "QUICKLY_DRAWN", ())
+    monkeypatch.setattr(predictor, "REFERENCE", 30)
+    backbone = load_backbone("compact_vgg")
+    run = home / "runs" / "food" / "compact_vgg"
+    save_model(torch.nn.Linear(backbone.outputs, 3), run / "head.safetensors")
+    numbers = {
+        "source": open_data("food").root.name,
+        "backbone": "compact_vgg",
+        "backbone_weights": backbone.mark,
+    }
+    write_metrics(run, numbers)
+    assert set(predictor.Predictor(run).ask(strange()).probabilities) == {"pizza", "steak", "sushi"}
+    write_metrics(run, numbers | {"backbone_weights": "0123456789abcdef"})
+    with pytest.raises(
+        ValueError, match="other weights of compact_vgg than are here"
+    ):
+        predictor.Predictor(run)
 
 
 def test_the_exported_file_gives_the_same_answers(asked, tmp_path):
