@@ -18,7 +18,7 @@ from helpers.training import best_device
 from helpers.weights import find_weights, read_weights, weights_mark
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-COMPACT_SIZE = 56  # pixels
+COMPACT_SIZE = 48  # pixels
 EXPECT = {  # name: what to expect of it; the best comes first
     "vgg16": "the course's network: large, slow without a GPU",
     "resnet18": "as good as VGG16 for a twelfth of the weights",

@@ -193,9 +193,7 @@ def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
     write_metrics(run, numbers)
     assert set(predictor.Predictor(run).ask(strange()).probabilities) == {"pizza", "steak", "sushi"}
     write_metrics(run, numbers | {"backbone_weights": "0123456789abcdef"})
-    with pytest.raises(
-        ValueError, match="other weights of compact_vgg than are here"
-    ):
+    with pytest.raises(ValueError, match="other weights of compact_vgg than are here"):
         predictor.Predictor(run)
 
 

@@ -108,6 +108,15 @@ def test_many_pictures_need_little_disk(tmp_path):
     assert len(files) == 6 and len({file.stat().st_ino for file in files}) == 1
 
 
+def test_the_growth_figures_have_every_count_and_their_plot():
+    rows = json.loads(growth.FIGURES.read_text())
+    found = [(row["path"], row["pictures"]) for row in rows]
+    assert found == [(path, count) for path in growth.PATHS for count in growth.COUNTS]
+    assert all(value > 0 for row in rows for value in row.values() if not isinstance(value, str))
+    assert growth.PLOT.read_bytes().startswith(b"\x89PNG")
+    assert "](tests/benchmarks/growth.png)" in page.README.read_text(encoding="utf-8")
+
+
 def test_the_readme_shows_the_committed_figures():
     text = page.README.read_text(encoding="utf-8")
     assert page.with_figures(text, page.read()) == text, "run python -m tests.benchmarks --write"

@@ -297,7 +297,12 @@ def test_on_real_pictures_it_does_what_its_card_says(home, real_data):
     with torch.inference_mode():
         logits = torch.cat([network(batch) for batch, _ in test])
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
-    assert accuracy == pytest.approx(figure("right of 2,000 CIFAR-10"), abs=0.002)
+    assert accuracy == pytest.approx(figure("right of 2,000 CIFAR-10 test pictures"), abs=0.002)
+    with torch.inference_mode():
+        mirrored = torch.cat([network(batch.flip(-1)) for batch, _ in test])
+    both = (logits.softmax(dim=1) + mirrored.softmax(dim=1)).argmax(dim=1)
+    accuracy = (both == labels).float().mean().item()
+    assert accuracy == pytest.approx(figure(".* with the mirror image of each"), abs=0.002)
 
     backbone = load_backbone("compact_vgg")
     folder = open_data("pets").root / "dogscats"

@@ -23,6 +23,7 @@ from helpers.features import FeatureCache
 from helpers.loaders import Batches
 
 COUNTS = (1_000, 10_000, 100_000)
+PATHS = ("AOI, decode once", "feature cache")
 PLOT = Path(__file__).with_name("growth.png")
 FIGURES = Path(__file__).with_name("growth.json")
 
@@ -44,7 +45,7 @@ def linked_copies(files: list[Path], folder: Path, times: int = 1) -> Path:
 def measure(path: str, folder: Path) -> dict:
     """Send every picture below `folder` through one path; see `grow`."""
     start = time.perf_counter()
-    if path == "AOI, decode once":
+    if path == PATHS[0]:
         dataset = CsvImages(folder / "train.csv", folder / "pictures", ("all",))
         loaded = decode_once(dataset, folder / "cache")
     else:
@@ -84,7 +85,7 @@ def grow(scratch: Path, counts: tuple[int, ...] = COUNTS) -> list[dict]:
     """
     rows = []
     files = sorted((open_data("aoi").root / "train_images").iterdir())[:50]
-    for path in ("AOI, decode once", "feature cache"):
+    for path in PATHS:
         for count in counts:
             with tempfile.TemporaryDirectory(dir=scratch) as place:
                 folder = linked_copies(files, Path(place), count // len(files))
@@ -109,23 +110,20 @@ def draw(rows: list[dict], file: Path = PLOT) -> None:
 
     import helpers.plots as style
 
-    figure, (speed, memory) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for path, colour in (("AOI, decode once", style.BLUE), ("feature cache", style.VERMILION)):
+    figure, (speed, memory) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    for path, colour in zip(PATHS, (style.BLUE, style.VERMILION), strict=True):
         of_path = [row for row in rows if row["path"] == path]
         counts = [row["pictures"] for row in of_path]
-        for name, dashes in (("first", "-"), ("later", "--")):
-            values = [row[f"{name}_pass_per_second"] for row in of_path]
-            speed.plot(
-                counts, values, dashes, color=colour, marker="o", label=f"{path}: {name} pass"
-            )
-        peaks = [row["first_pass_peak_mb"] for row in of_path]
-        memory.plot(counts, peaks, color=colour, marker="o", label=f"{path}: first pass")
-        peaks = [row["peak_mb"] for row in of_path]
-        memory.plot(counts, peaks, "--", color=colour, marker="o", label=f"{path}: and a later one")
+        ways = (("first", "o-", "first_pass_peak_mb"), ("later", "s--", "peak_mb"))
+        for name, look, peak in ways:
+            speeds = [row[f"{name}_pass_per_second"] for row in of_path]
+            speed.plot(counts, speeds, look, color=colour, label=f"{path}: {name} pass")
+            memory.plot(counts, [row[peak] for row in of_path], look, color=colour)
     for axis in (speed, memory):
         axis.set(xscale="log", xlabel="pictures")
-        axis.legend(fontsize=10)
-    speed.set(yscale="log", ylabel="pictures a second", title="Speed does not depend on the number")
-    memory.set(ylabel="peak memory in MB", title="Memory", ylim=(0, None))
+    speed.set(yscale="log", ylabel="pictures a second", title="Speed")
+    memory.set(ylabel="peak memory in MB", title="Memory, with the mapped file", ylim=(0, None))
+    handles, labels = speed.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     figure.savefig(file, dpi=100)
     plt.close(figure)
