@@ -50,6 +50,13 @@ def test_every_notebook_is_compared_without_a_network():
         ignored = command.split(" notebooks --ignore-glob ")[1]
         compared += [file for file in workbook.notebook_files() if not file.match(ignored)]
     assert sorted(compared) == workbook.notebook_files()
+    copied = [
+        file
+        for command in set(commands) - set(nbval)
+        for beginning in command.split("tests/learner_copies.py ")[1].split()
+        for file in workbook.notebook_files(beginning)
+    ]
+    assert sorted(copied) == workbook.notebook_files()
 
 
 CALL = "import urllib.request as u; u.urlopen('http://192.0.2.1', timeout=5)"
