@@ -1,19 +1,13 @@
-"""The notebooks as files: execute them, keep their times, run every check."""
+"""The notebooks as files: execute them, keep their times."""
 
 import copy
 import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
 from nbclient import NotebookClient
@@ -30,48 +24,6 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 CELL_SECONDS = 1800  # a cell that runs longer hangs
 
 
-class Lane(NamedTuple):
-    """Commands of `test` that run one after the other, in a home of their own."""
-
-    home: str
-    commands: tuple[str, ...]
-    one_thread: bool = True  # other processes use the other cores
-
-
-def _half(tens: int, copies: str) -> Lane:
-    """Return the checks of the notebooks 01 to 09 or 10 to 15, and of some learner's copies.
-
-    The notebooks are compared strictly, and with the network cut: one that asks for anything
-    fails. Then the learner's copies are run. What is there already is not drawn again.
-    """
-    return Lane(
-        f"notebooks-{tens}",
-        (
-            "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
-            "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
-            f"--durations 5 notebooks --ignore-glob notebooks/{1 - tens}*",
-            f"python tests/cut_network.py python tests/learner_copies.py {copies}",
-        ),
-    )
-
-
-STAGES = (  # lanes of one stage run side by side
-    (Lane("lint", ("python -m ruff check .", "python -m ruff format --check .")),),
-    (
-        Lane(
-            "pytest",
-            ("python -m pytest -n logical --dist worksteal --durations 5 -m not(browser)",),
-        ),
-    ),
-    (_half(0, "0 12 13"), _half(1, "10 11 14 15")),  # about as long as each other
-)
-BROWSER_STAGE = (
-    Lane(
-        "browser",
-        ("python tests/cut_network.py python -m pytest --durations 5 -m browser tests",),
-        one_thread=False,
-    ),
-)
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -219,7 +171,7 @@ def save(only: str | None = None) -> None:
     only : str, optional
         The beginning of a name, such as "03": store no other.
     """
-    homes = {tens: _fresh_home(f"execute-{tens}") for tens in "01"}
+    homes = {tens: fresh_home(f"execute-{tens}") for tens in "01"}
     chosen = notebook_files(only)
     for file in notebook_files():
         if file <= chosen[-1] and any(file.name[0] == one.name[0] for one in chosen):
@@ -232,59 +184,7 @@ def save(only: str | None = None) -> None:
             print(f"Executed and saved {file.name}.")
 
 
-def test(browser: bool = True) -> int:
-    """Run every check that CI runs.
-
-    They run on the sample in homes of their own, so that neither your data nor your runs change
-    the result.
-
-    Parameters
-    ----------
-    browser : bool
-        False leaves out what is done in Chromium.
-
-    Returns
-    -------
-    int
-        1 if a check failed, else 0.
-    """
-    failed = []
-    for lanes in [*STAGES, *([BROWSER_STAGE] if browser else [])]:
-        stopped = threading.Event()
-        with ThreadPoolExecutor(len(lanes)) as pool:
-            try:
-                for commands in pool.map(partial(_failing, len(lanes) > 1, stopped), lanes):
-                    failed += commands
-            except KeyboardInterrupt:  # what is running has been interrupted too
-                stopped.set()
-                raise
-    for command in failed:
-        print(f"FAILED: {command}")
-    return int(bool(failed))
-
-
-def _failing(is_beside_others: bool, stopped: threading.Event, lane: Lane) -> list[str]:
-    """Run the commands of a lane until somebody stops it; return those that failed."""
-    threads = {"OMP_NUM_THREADS": "1"} if lane.one_thread else {}
-    environment = os.environ | _fresh_home(f"test-{lane.home}") | threads
-    output = subprocess.PIPE if is_beside_others else None  # else their lines would be mixed
-    failed = []
-    for command in lane.commands:
-        if stopped.wait(0.1):  # seconds: an interrupt comes here a moment after it came there
-            break
-        print(f"\n$ {command}", flush=True)
-        words = [sys.executable if word == "python" else word for word in command.split()]
-        done = subprocess.run(
-            words, cwd=REPOSITORY, env=environment, stdout=output, stderr=output, text=True
-        )
-        if output:
-            print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
-        if done.returncode:
-            failed.append(command)
-    return failed
-
-
-def _fresh_home(name: str) -> dict[str, str]:
+def fresh_home(name: str) -> dict[str, str]:
     """Return the environment of a machine on which nothing has been drawn or trained yet."""
     place = REPOSITORY / "build" / name
     shutil.rmtree(place, ignore_errors=True)

@@ -105,6 +105,7 @@ def test_a_killed_drawing_is_drawn_again(home):
     assert run_python(DRAW).stdout == "60\n"
 
 
+@pytest.mark.slow
 def test_the_network_learns_it_but_not_at_once(data):
     history = pd.read_csv(aoi_lenet(data) / "history.csv")
     accuracy = history["valid_accuracy"]

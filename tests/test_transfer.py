@@ -92,14 +92,14 @@ def test_without_weights_it_is_the_network_that_ships(capsys):
     assert backbone.name == "compact_vgg" and backbone.classes == catalog.CIFAR10.classes
     check(backbone, 512)
     said = capsys.readouterr().out
-    assert "compact VGG of this workshop, trained on CIFAR-10: 1.2 million weights, 56x56" in said
+    assert "compact VGG of this workshop, trained on CIFAR-10: 2.0 million weights, 48x48" in said
     assert "ImageNet weights do better" in said
 
 
 def test_the_compact_network_is_small():
     assert catalog.COMPACT.stat().st_size <= 4_000_000
     network = load_model(catalog.COMPACT)
-    assert 0.8e6 < sum(p.numel() for p in network.parameters()) < 1.3e6
+    assert sum(p.numel() for p in network.parameters()) < 2e6
     assert all(
         layer.kernel_size == (3, 3)
         for layer in network.features

@@ -10,7 +10,7 @@ import pytest
 from conftest import REPOSITORY
 from nbformat import v4
 
-from helpers import __main__, workbook
+from helpers import __main__, verify, workbook
 
 
 @pytest.fixture
@@ -114,10 +114,10 @@ def test_an_interrupt_ends_every_lane(tmp_path):
         "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
     )
     lanes = [
-        workbook.Lane(name, tuple(f"python long.py {name}{part}" for part in "12")) for name in "ab"
+        verify.Lane(name, tuple(f"python long.py {name}{part}" for part in "12")) for name in "ab"
     ]
     code = (
-        "import pathlib, sys; from helpers import workbook as w; "
+        "import pathlib, sys; from helpers import verify as w; "
         f"w.STAGES = ([w.Lane(*lane) for lane in {[tuple(lane) for lane in lanes]}],); "
         "w.REPOSITORY = pathlib.Path(sys.argv[1]); sys.exit(w.test(browser=False))"
     )
