@@ -38,7 +38,7 @@ def photographs(bench: Bench, count: int) -> tuple[ImageFolder, str]:
 
 def vgg_features(bench: Bench) -> Iterator[Line]:
     """VGG16's maps of 224x224 pictures."""
-    images, what = photographs(bench, 12 if bench.quick else 48)
+    images, what = photographs(bench, 12 if bench.quick else 64)
     torch.manual_seed(0)
     network = torchvision.models.vgg16().features.eval()  # random weights cost the same
     copy = torchvision.models.vgg16().features.eval()
