@@ -22,8 +22,6 @@ from helpers.slides import with_slides
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 CELL_SECONDS = 1800  # a cell that runs longer hangs
-
-
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -173,10 +171,12 @@ def save(only: str | None = None) -> None:
     """
     homes = {tens: fresh_home(f"execute-{tens}") for tens in "01"}
     chosen = notebook_files(only)
+    halves = {file.name[0] for file in chosen}
     for file in notebook_files():
-        if file <= chosen[-1] and any(file.name[0] == one.name[0] for one in chosen):
-            os.environ |= homes[file.name[0]]
-            notebook = execute(file)
+        if file > chosen[-1] or file.name[0] not in halves:
+            continue
+        os.environ |= homes[file.name[0]]
+        notebook = execute(file)
         if file in chosen:
             _settle(notebook)
             with whole_file(file) as partial:
