@@ -1,6 +1,6 @@
 """Execute every learner's copy as it is cut, with nothing solved, and report the time of each.
 
-Usage: python tests/learner_copies.py BEGINNING OF A NAME …
+Usage: python tests/learner_copies.py [BEGINNING OF A NAME …]
 
 A cell that fails is a failure. So is a notebook that takes much longer than the time it may take on
 two cores; the margin is wide, because a machine that runs tests does other things as well.
@@ -37,7 +37,7 @@ def attempt(file, copy):
 def main(*beginnings):
     """Return 1 if a copy fails or is far over the budget."""
     folder, failed = home() / "workbook", 0
-    files = [file for beginning in beginnings for file in notebook_files(beginning)]
+    files = [file for beginning in beginnings or [""] for file in notebook_files(beginning)]
     learner(files, folder)
     print(f"The learner's copies, unsolved. Budget {BUDGET} s, fails over {MARGIN * BUDGET} s.")
     for file in files:

@@ -21,7 +21,7 @@ from helpers import __main__
 from helpers.catalog import AOI, data_folder
 from helpers.checkpoints import save_model, write_metrics
 from helpers.datasets import open_data
-from helpers.guard import read_guard
+from helpers.guard import Guard, read_guard
 from helpers.models import LeNet
 from helpers.transfer import load_backbone
 
@@ -175,6 +175,13 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     predictor.Predictor(first.run)
     assert made == ["sample-1"] and file.read_bytes() == whole
     assert read_guard(file, "another network") is None
+
+
+def test_a_guard_needs_some_pictures_and_judges_maps_of_one_place():
+    with pytest.raises(ValueError, match="5 training pictures are too few.*at least 10"):
+        Guard.learn(torch.rand(5, 1, 3, 4, 4))
+    guard = Guard.learn(torch.rand(20, 1, 3, 1, 1, generator=torch.Generator().manual_seed(0)))
+    assert guard.limit > 0 and guard.scores(torch.full((1, 3, 1, 1), 50.0)).item() > guard.limit
 
 
 def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):

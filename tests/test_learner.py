@@ -1,5 +1,6 @@
 """The attendee's copies: what is cut, and what is never overwritten."""
 
+import learner_copies
 import nbformat
 import pytest
 from conftest import REPOSITORY
@@ -128,3 +129,12 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(complete, monkeypatch, ca
     folder.write_text("a file in its place")
     assert __main__.main(["learner", str(folder)]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_without_an_argument_every_copy_is_executed(home, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(learner_copies, "attempt", lambda file, copy: (1.0, seen.append(file)))
+    assert learner_copies.main() == 0 and seen == FILES
+    assert learner_copies.main("03") == 0 and len(seen) == 16
+    monkeypatch.setattr(learner_copies, "attempt", lambda file, copy: (1.0, "a cell failed"))
+    assert learner_copies.main("03") == 1 and "FAILED" in capsys.readouterr().out

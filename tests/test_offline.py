@@ -29,7 +29,7 @@ def offline(command, **environment):
 
 @pytest.mark.slow
 def test_make_run_needs_no_network(tmp_path):
-    """And a notebook works on its own: this one makes what it takes from the steps before."""
+    """And a notebook works on its own: the sample that it takes is drawn on the way."""
     command = ["make", "run", "ONLY=05"] if MADE_BY_MAKE else [sys.executable, *RUN, "05"]
     result = offline(command, WORKSHOP_HOME=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr

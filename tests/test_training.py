@@ -266,6 +266,17 @@ def test_resuming_with_something_else_is_explained(tmp_path):
     assert len(fit(**schedule(setup(), 9), epochs=3, run=tmp_path, resume=True)) == 3
 
 
+def test_a_schedule_of_another_length_is_noticed_whatever_its_kind(tmp_path):
+    def linear(steps):
+        parts = setup()
+        scheduler = torch.optim.lr_scheduler.LinearLR(parts["optimizer"], 1, 0.1, steps)
+        return parts | {"scheduler": scheduler}
+
+    fit(**linear(9), epochs=1, run=tmp_path)
+    with pytest.raises(ValueError, match="of 9 steps; now it is .*LinearLR schedule of 12 steps"):
+        fit(**linear(12), epochs=3, run=tmp_path, resume=True)
+
+
 def test_a_damaged_last_checkpoint_is_always_explained(tmp_path):
     fit(**setup(), epochs=1, run=tmp_path)
     whole = (tmp_path / "last.pt").read_bytes()
