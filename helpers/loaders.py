@@ -4,11 +4,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.cache import Pictures
 
+BLOCK = 2**20  # bytes of pictures that are cut out at once: calls for a few cost more than bytes
 MOST_WORKERS = 4  # more rarely helps a laptop, and each one holds a copy of the Python process
 
 
@@ -153,7 +154,7 @@ class Batches:
         The same seed gives the same orders and augmentations.
     augment : callable, optional
         Called as augment(batch, generator) with a float batch in 0..1. Those below that only move
-        pixels are given the bytes, a quarter of the memory, and give bytes back.
+        pixels are given the bytes of some batches at once, and give bytes back.
     """
 
     def __init__(
@@ -180,31 +181,34 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = self.sampler.generator(self.rank)
-        for chosen in self._rows():
-            part = self.dataset[chosen]  # of a slice: views
-            labels = part.labels.clone()
-            if part.images.dtype != torch.uint8:
-                yield part.images.to(torch.float32, copy=True), labels
-                continue
-            batch, scale = part.images, 255  # (B, channels, height, width), bytes
-            if self.augment is not None:
-                if not getattr(self.augment, "moves_pixels", False):
-                    batch, scale = batch.float().div_(255), 1
-                batch = self.augment(batch, generator)
-            batch = batch.float()  # normalised in place: times and plus are quickest
-            yield batch.mul_(1 / (scale * self.std)).add_(-self.mean / self.std), labels
+        moves = getattr(self.augment, "moves_pixels", False)
+        times, plus = 1 / self.std, -self.mean / self.std  # normalised in place: quickest so
+        for rows in self._blocks():
+            part, sizes = self.dataset[torch.cat(rows)], [len(batch) for batch in rows]
+            has_pixels = part.images.dtype == torch.uint8
+            images = self.augment(part.images, generator) if moves and has_pixels else part.images
+            for batch, labels in zip(images.split(sizes), part.labels.split(sizes), strict=True):
+                batch = batch.to(torch.float32, copy=True)  # (B, channels, height, width)
+                if has_pixels:
+                    scale = 255
+                    if self.augment is not None and not moves:
+                        batch, scale = self.augment(batch.div_(255), generator).float(), 1
+                    batch.mul_(times / scale).add_(plus)
+                yield batch, labels.clone()
 
-    def _rows(self) -> Iterator[Tensor | slice]:
-        """Yield which pictures come next; a slice where they stand side by side."""
-        order = self.sampler.order() if self.shuffle else None
-        for first in range(0, len(self.dataset), self.batch_size):
-            last = min(first + self.batch_size, len(self.dataset))
-            chosen = slice(first + self.rank, last, self.processes)
-            yield chosen if order is None else order[chosen]
+    def _blocks(self) -> Iterator[list[Tensor]]:
+        """Yield the rows of some batches, which are cut out at once."""
+        count = len(self.dataset)
+        order = self.sampler.order() if self.shuffle else torch.arange(count)
+        size = self.batch_size * self.dataset.images[:1].nbytes
+        step = self.batch_size * max(1, BLOCK // max(1, size))
+        for first in range(0, count, step):
+            batches = order[first : first + step].split(self.batch_size)
+            yield [batch[self.rank :: self.processes] for batch in batches]
 
 
 def _moves_pixels(augment: Callable) -> Callable:
-    """Mark an augmentation that only moves pixels: `Batches` gives it bytes, which is faster."""
+    """Mark an augmentation that only moves pixels: it gets the bytes of some batches at once."""
     augment.moves_pixels = True
     return augment
 
@@ -266,17 +270,17 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
             f"Pictures of {height}x{width} pixels cannot be moved by up to {most}: "
             f"expected at most {min(height, width) - 1}."
         )
-    mirrored = batch.flip(-1)
-    left, right = mirrored[..., width - 1 - most : width - 1], mirrored[..., 1 : most + 1]
-    wider = torch.cat([left, batch, right], dim=-1)  # with a reflection on either side
-    down, across = torch.randint(-most, most + 1, (2, count, 1, 1), generator=generator)
-    rows = (torch.arange(height) + down).abs()  # (B, 1, height), reflected at the top
-    rows = (height - 1) - (height - 1 - rows).abs()  # and at the bottom
-    planes = torch.arange(count * channels).view(count, channels, 1) * height * wider.shape[-1]
-    starts = planes + (rows * wider.shape[-1] + most + across)
+    if not count:
+        return batch
+    wide = nn.functional.pad(batch, (most,) * 4, mode="reflect").contiguous()
+    down, across = torch.randint(2 * most + 1, (2, count, 1, 1), generator=generator)
+    tall, broad = wide.shape[2:]
+    planes = torch.arange(0, wide.numel(), tall * broad).view(count, channels, 1)
+    rows = torch.arange(0, height * broad, broad)
+    starts = planes + rows + (down * broad + across)  # (B, channels, height), of each row
     # every run of `width` pixels as a view, and of these the ones that are wanted: whole rows are
     # copied, twice as fast as pixel by pixel
-    runs = wider.reshape(-1).unfold(0, width, 1)
+    runs = wide.view(-1).unfold(0, width, 1)
     return runs.index_select(0, starts.flatten()).view(batch.shape)
 
 

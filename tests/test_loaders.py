@@ -1,6 +1,7 @@
 import pytest
 import torch
 from conftest import run_python
+from torch import nn
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
@@ -150,6 +151,32 @@ def test_what_a_loop_does_to_a_batch_stays_there():
         assert torch.equal(data.images, before.images) and torch.equal(data.labels, before.labels)
 
 
+@pytest.mark.parametrize("data", [pictures(), Pictures(torch.rand(10, 7), torch.arange(10) % 2)])
+def test_a_batch_does_not_depend_on_the_one_after_it(data):
+    batches = iter(Batches(data, batch_size=4))
+    weight = torch.ones(1, requires_grad=True)
+    batch, labels = next(batches)
+    loss = nn.functional.cross_entropy(weight * batch.flatten(1), labels)
+    for other in next(batches):
+        other += 1
+    loss.backward()
+    assert weight.grad is not None and batch.untyped_storage().nbytes() == batch.nbytes
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_what_an_augmentation_gives_back_becomes_float32(dtype):
+    few = pictures()
+    (plain, _), *_ = Batches(few, 0.5, 0.2)
+    (batch, _), *_ = Batches(few, 0.5, 0.2, augment=lambda batch, _: batch.to(dtype))
+    assert batch.dtype == torch.float32 and torch.allclose(batch, plain, atol=1e-2)
+
+
+def test_a_process_without_pictures_gets_an_empty_batch():
+    batches = Batches(pictures(2, channels=3), augment=photo_augment)
+    batches.rank, batches.processes = 2, 3
+    assert [len(batch) for batch, _ in batches] == [0]
+
+
 def test_any_order_in_memory_will_do():
     few = pictures(channels=3)
     turned = Pictures(few.images.contiguous(memory_format=torch.channels_last), few.labels)
@@ -164,12 +191,33 @@ def test_no_pictures_give_no_batch():
 
 
 def test_bytes_are_moved_as_floats_are():
-    facts = {"mean": 0.4, "std": 0.2, "batch_size": 8, "seed": 3}
     few = pictures()
+    facts = {"mean": 0.4, "std": 0.2, "batch_size": len(few), "seed": 3}
     early = Batches(few, **facts, augment=photo_augment)
     late = Batches(few, **facts, augment=lambda *batch: photo_augment(*batch))
-    for (a, _), (b, _) in zip(early, late, strict=True):
-        assert a.dtype == torch.float32 and torch.allclose(a, b, atol=1e-5)
+    ((a, _),), ((b, _),) = early, late
+    assert a.dtype == torch.float32 and torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("processes", [1, 3])
+def test_batches_are_the_same_however_many_are_cut_at_once(monkeypatch, shuffle, processes):
+    few = pictures()
+
+    def parts():
+        batches = Batches(few, batch_size=4, shuffle=shuffle)
+        batches.processes = processes
+        for batches.rank in range(processes):
+            yield from batches
+
+    together = list(parts())
+    monkeypatch.setattr("helpers.loaders.BLOCK", 1)
+    alone = list(parts())
+    assert [len(batch) for batch, _ in together] == [len(batch) for batch, _ in alone]
+    for (a, some), (b, others) in zip(together, alone, strict=True):
+        assert torch.equal(a, b) and torch.equal(some, others)
+    seen = torch.cat([batch for batch, _ in alone]).flatten(1)
+    assert len(seen) == len(few) == len(seen.unique(dim=0))
 
 
 def test_features_are_handed_on_as_they_are():
