@@ -23,6 +23,7 @@ from helpers.training import mixed_precision
 from helpers.weights import weights_mark
 
 BLOCK = 32  # pictures that are computed, written and checked together
+TRIED = 4  # pictures to choose the precision by
 CLOSE = 0.03  # features in bfloat16 may differ by this much from float32, relatively
 
 
@@ -273,7 +274,7 @@ class FeatureCache:
                 coming = [] if following is None else self._submit(threads, following)
                 pictures = pictures.to(self._device, memory_format=torch.channels_last)
                 if block == blocks[0]:
-                    self.precision = self.choice or fastest_precision(self.network, pictures[:8])
+                    self.precision = self.choice or fastest_precision(self.network, pictures)
                 features = _forward(self.network, pictures, self.precision)
                 self.computed += len(features)
                 yield block, self._stored(features)
@@ -315,7 +316,7 @@ def fastest_precision(network: nn.Module, pictures: Tensor) -> torch.dtype:
     network : nn.Module
         In evaluation mode.
     pictures : Tensor
-        (B, channels, height, width) to try it on.
+        (B, channels, height, width); the first few are tried.
 
     Returns
     -------
@@ -324,8 +325,8 @@ def fastest_precision(network: nn.Module, pictures: Tensor) -> torch.dtype:
     """
     if mixed_precision(pictures.device, on_cpu=True) is None:
         return torch.float32
-    exact = _forward(network, pictures, torch.float32)
-    quick = _forward(network, pictures, torch.bfloat16)
+    some = pictures[:TRIED]
+    exact, quick = (_forward(network, some, dtype) for dtype in (torch.float32, torch.bfloat16))
     difference = (quick - exact).norm() / exact.norm()
     return torch.bfloat16 if difference <= CLOSE else torch.float32
 

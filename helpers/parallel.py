@@ -32,7 +32,7 @@ from helpers.archives import pictures
 from helpers.cache import Pictures
 from helpers.catalog import run_folder
 from helpers.datasets import open_data
-from helpers.features import BLOCK, FeatureCache, fastest_precision
+from helpers.features import BLOCK, TRIED, FeatureCache, fastest_precision
 from helpers.loaders import Batches
 from helpers.models import LeNet
 
@@ -238,7 +238,7 @@ def load_features(cache: FeatureCache) -> Pictures:
         mine.dataset.samples = [row for first in firsts for row in samples[first : first + BLOCK]]
         return mine.load()
 
-    first = torch.stack([cache.dataset[row][0] for row in range(8)]).to(cache._device)
+    first = torch.stack([cache.dataset[row][0] for row in range(TRIED)]).to(cache._device)
     with torch.no_grad():
         cache.choice = fastest_precision(cache.network, first)
     part(rank)

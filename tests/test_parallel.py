@@ -146,6 +146,22 @@ def test_launch_says_who_was_killed():
     assert result.stdout.startswith("Process 1 of 2 ended early: SIGKILL"), result
 
 
+def test_launch_without_fork_as_on_windows(tmp_path):
+    code = """
+        import multiprocessing, pathlib, sys
+        multiprocessing.get_all_start_methods = lambda: ["spawn"]
+
+        import parallel_work
+        from helpers.parallel import launch
+
+        launch(parallel_work.add_up, pathlib.Path(sys.argv[1]))
+        """
+    folders = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
+    result = run_python(textwrap.dedent(code), tmp_path, OMP_NUM_THREADS="1", PYTHONPATH=folders)
+    assert result.returncode == 0, result.stderr
+    assert [file.read_text() for file in sorted(tmp_path.glob("rank-*"))] == ["3.0", "3.0"]
+
+
 HOSTS = """
 ip link set lo up
 unshare -n sleep 300 & other=$!
