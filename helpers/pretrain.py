@@ -186,23 +186,48 @@ def figures(file: Path, data: OpenedData) -> dict[str, str]:
     return found
 
 
-def write_card(rows: dict[str, str], card: Path = CARD) -> None:
-    """Put measured figures into the table of the model card, between its two marks."""
-    before, first, after = card.read_text(encoding="utf-8").partition(MARKS[0])
-    _, second, after = after.partition(MARKS[1])
+def write_card(card: Path, name: str, rows: dict[str, str], beside: bool = False) -> None:
+    """Put measured figures into the table of the model card, between its two marks.
+
+    Parameters
+    ----------
+    card : Path
+        The file.
+    name : str
+        Stands above the column.
+    rows : dict
+        What was measured, and the result.
+    beside : bool
+        True to keep the other columns: those of the same recipe.
+    """
+    before, first, rest = card.read_text(encoding="utf-8").partition(MARKS[0])
+    table, second, after = rest.partition(MARKS[1])
     if not (first and second):
         raise ValueError(f"{card} has lost its marks. Expected: {' and '.join(MARKS)}.")
-    table = "\n".join(["| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in rows.items())])
+    columns = {}
+    if beside:
+        head, _, *body = [
+            [cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()
+        ]
+        columns = {
+            column: {line[0]: line[number] for line in body}
+            for number, column in enumerate(head[1:], start=1)
+        }
+    columns[name] = rows
+    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[what, *(told.get(what, "") for told in columns.values())] for what in rows]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     with whole_file(card) as partial:
-        text = f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}"
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Train, write the weights, and put the figures into the model card beside them."""
     parser = argparse.ArgumentParser("python -m helpers.pretrain", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--dry", action="store_true", help="train and measure, ship nothing")
+    parser.add_argument(
+        "--beside", action="store_true", help="ship nothing: put its figures beside those that are"
+    )
     options = parser.parse_args(argv)
     data = open_data("cifar10")
     if data.source != "real":
@@ -227,8 +252,10 @@ def main(argv: list[str] | None = None) -> int:
     }
     for name, value in rows.items():
         print(f"{name}: {value}")
-    if not options.dry:
-        write_card(rows)
+    if options.beside:
+        write_card(CARD, f"seed {options.seed}", rows, beside=True)
+    else:
+        write_card(CARD, f"seed {options.seed}, which ships", rows)
         with whole_file(COMPACT) as partial:
             shutil.copyfile(file, partial)
     return 0
