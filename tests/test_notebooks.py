@@ -1,6 +1,7 @@
 """The rules for notebooks, and the rules tried on notebooks that break them."""
 
 import copy
+import itertools
 
 import nbformat
 import notebook_rules
@@ -37,6 +38,12 @@ def check(tmp_path, notebook):
     file = tmp_path / "01_t.ipynb"
     nbformat.write(notebook, file)
     return notebook_rules.faults(file)
+
+
+def test_each_step_names_the_next():
+    for step, following in itertools.pairwise(NOTEBOOKS):
+        last = nbformat.read(step, as_version=4).cells[-1]
+        assert following.name in last.source.partition("Next: ")[2], step.name
 
 
 def test_a_good_notebook_has_no_faults(tmp_path):
