@@ -183,8 +183,8 @@ class Batches:
         generator = self.sampler.generator(self.rank)
         moves = getattr(self.augment, "moves_pixels", False)
         times, plus = 1 / self.std, -self.mean / self.std  # normalised in place: quickest so
-        for rows in self._blocks():
-            part, sizes = self.dataset[torch.cat(rows)], [len(batch) for batch in rows]
+        for rows, sizes in self._blocks():
+            part = self.dataset[rows]
             has_pixels = part.images.dtype == torch.uint8
             images = self.augment(part.images, generator) if moves and has_pixels else part.images
             for batch, labels in zip(images.split(sizes), part.labels.split(sizes), strict=True):
@@ -196,15 +196,18 @@ class Batches:
                     batch.mul_(times / scale).add_(plus)
                 yield batch, labels.clone()
 
-    def _blocks(self) -> Iterator[list[Tensor]]:
-        """Yield the rows of some batches, which are cut out at once."""
+    def _blocks(self) -> Iterator[tuple[Tensor | slice, list[int]]]:
+        """Yield the rows of some batches, which are cut out at once, and how many each has."""
         count = len(self.dataset)
         order = self.sampler.order() if self.shuffle else torch.arange(count)
         size = self.batch_size * self.dataset.images[:1].nbytes
         step = self.batch_size * max(1, BLOCK // max(1, size))
         for first in range(0, count, step):
-            batches = order[first : first + step].split(self.batch_size)
-            yield [batch[self.rank :: self.processes] for batch in batches]
+            whole = order[first : first + step].split(self.batch_size)
+            batches = [batch[self.rank :: self.processes] for batch in whole]
+            side_by_side = not self.shuffle and self.processes == 1
+            rows = slice(first, first + step) if side_by_side else torch.cat(batches)
+            yield rows, [len(batch) for batch in batches]
 
 
 def _moves_pixels(augment: Callable) -> Callable:
