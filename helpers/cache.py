@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from tqdm.auto import tqdm
 from helpers.catalog import data_folder
 from helpers.datasets import CsvImages, OpenedData, csv_images
 from helpers.files import CannotWrite, file_marks, whole_file
+
+AHEAD = 64  # pictures that may wait to be written: memory stays flat, however many there are
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def _cached(cache: Path) -> np.ndarray | None:
 
 
 def _write_npy(file: Path, dataset: CsvImages) -> None:
-    """Write all pictures as one .npy file, one picture in memory at a time."""
+    """Write all pictures as one .npy file, few of them in memory at a time."""
     header = {
         "descr": "|u1",
         "fortran_order": False,
@@ -106,8 +110,12 @@ def _write_npy(file: Path, dataset: CsvImages) -> None:
 def _decoded(dataset: CsvImages) -> Iterator[np.ndarray]:
     """Yield the pixels of each picture in order; OpenCV lets threads decode side by side."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        todo = threads.map(dataset.pixels, range(len(dataset)))
-        yield from tqdm(todo, total=len(dataset), desc="Decoding the pictures once")
+        rows = iter(range(len(dataset)))
+        coming = deque(threads.submit(dataset.pixels, row) for row in islice(rows, AHEAD))
+        for _ in tqdm(range(len(dataset)), desc="Decoding the pictures once"):
+            pixels = coming.popleft().result()
+            coming.extend(threads.submit(dataset.pixels, row) for row in islice(rows, 1))
+            yield pixels
 
 
 def _fingerprint(dataset: CsvImages) -> str:

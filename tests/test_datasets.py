@@ -1,6 +1,7 @@
 import os
 import shutil
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from conftest import write_png
 
+from helpers import cache
 from helpers.cache import decode_once
 from helpers.datasets import CsvImages, open_data, read_picture
 from helpers.tables import read_table
@@ -155,22 +157,33 @@ def test_decoding_once_gives_the_same_pictures(tiny, tmp_path):
     assert len(pictures[torch.tensor([1, 3])]) == 2
 
 
+def test_decoding_does_not_run_far_ahead_of_the_disk(tiny, tmp_path, monkeypatch):
+    data, asked, most = csv_images(tiny, size=32), [], []
+    pixels = data.pixels
+    monkeypatch.setattr(cache, "AHEAD", 3)
+    monkeypatch.setattr(data, "pixels", lambda row: asked.append(row) or pixels(row))
+    for number, _ in enumerate(cache._decoded(data)):
+        time.sleep(0.01)  # a slow disk
+        most.append(len(asked) - number)
+    assert sorted(asked) == list(range(12)) and max(most) <= 4
+
+
 def test_the_cache_is_used_until_a_picture_changes(tiny, tmp_path, monkeypatch):
-    cache = tmp_path / "cache"
-    decode_once(csv_images(tiny, size=32), cache)
+    folder = tmp_path / "cache"
+    decode_once(csv_images(tiny, size=32), folder)
     monkeypatch.setattr(CsvImages, "pixels", lambda *_: pytest.fail("decoded again"))
-    decode_once(csv_images(tiny, size=32), cache)
+    decode_once(csv_images(tiny, size=32), folder)
     monkeypatch.undo()
     write_png(tiny / "train_images" / "0.png", np.full((40, 48), 7, np.uint8))
     os.utime(tiny / "train_images" / "0.png", (1, 1))
-    assert (decode_once(csv_images(tiny, size=32), cache).images[0] == 7).all()
-    assert decode_once(csv_images(tiny, size=16), cache).images.shape[-1] == 16
+    assert (decode_once(csv_images(tiny, size=32), folder).images[0] == 7).all()
+    assert decode_once(csv_images(tiny, size=16), folder).images.shape[-1] == 16
 
 
 def test_a_cut_cache_is_made_again(tiny, tmp_path):
     whole = decode_once(csv_images(tiny), tmp_path).images.clone()
-    (cache,) = tmp_path.glob("decoded-*.npy")
-    cache.write_bytes(cache.read_bytes()[:2000])
+    (file,) = tmp_path.glob("decoded-*.npy")
+    file.write_bytes(file.read_bytes()[:2000])
     assert torch.equal(decode_once(csv_images(tiny), tmp_path).images, whole)
 
 
