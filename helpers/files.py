@@ -115,6 +115,21 @@ def file_marks(path: Path) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def split_at_marks(text: str, marks: tuple[str, str], name: str) -> tuple[str, str, str]:
+    """Return what stands up to the first mark, between the two, and from the second mark on.
+
+    Raises
+    ------
+    ValueError
+        If a mark is missing; `name` says in which file.
+    """
+    before, first, rest = text.partition(marks[0])
+    between, second, after = rest.partition(marks[1])
+    if not (first and second):
+        raise ValueError(f"{name} has lost its marks. Expected: {' and '.join(marks)}.")
+    return before + first, between, second + after
+
+
 def explained(error: OSError, path: Path) -> OSError:
     """Return `error` again with a sentence that says what to do about it.
 

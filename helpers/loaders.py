@@ -181,20 +181,19 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = self.sampler.generator(self.rank)
-        moves = getattr(self.augment, "moves_pixels", False)
+        has_pixels = self.dataset.images.dtype == torch.uint8
+        is_early = has_pixels and getattr(self.augment, "moves_pixels", False)
+        is_late = has_pixels and self.augment is not None and not is_early
         times, plus = 1 / self.std, -self.mean / self.std  # normalised in place: quickest so
         for rows, sizes in self._blocks():
             part = self.dataset[rows]
-            has_pixels = part.images.dtype == torch.uint8
-            images = self.augment(part.images, generator) if moves and has_pixels else part.images
+            images = self.augment(part.images, generator) if is_early else part.images
             for batch, labels in zip(images.split(sizes), part.labels.split(sizes), strict=True):
                 batch = batch.to(torch.float32, copy=True)  # (B, channels, height, width)
-                if has_pixels:
-                    scale = 255
-                    if self.augment is not None and not moves:
-                        batch, scale = self.augment(batch.div_(255), generator).float(), 1
-                    batch.mul_(times / scale).add_(plus)
-                yield batch, labels.clone()
+                scale = 255
+                if is_late:
+                    batch, scale = self.augment(batch.div_(255), generator).float(), 1
+                yield batch.mul_(times / scale).add_(plus) if has_pixels else batch, labels.clone()
 
     def _blocks(self) -> Iterator[tuple[Tensor | slice, list[int]]]:
         """Yield the rows of some batches, which are cut out at once, and how many each has."""

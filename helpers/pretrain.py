@@ -18,7 +18,7 @@ from helpers.catalog import COMPACT, PETS, data_folder, missing_parts, real_fold
 from helpers.checkpoints import load_model, save_model
 from helpers.datasets import OpenedData, open_data
 from helpers.features import FeatureCache
-from helpers.files import whole_file
+from helpers.files import split_at_marks, whole_file
 from helpers.loaders import Batches, photo_augment, stratified_split
 from helpers.models import CompactVGG
 from helpers.optim import Muon
@@ -200,25 +200,19 @@ def write_card(card: Path, name: str, rows: dict[str, str], beside: bool = False
     beside : bool
         True to keep the other columns: those of the same recipe.
     """
-    before, first, rest = card.read_text(encoding="utf-8").partition(MARKS[0])
-    table, second, after = rest.partition(MARKS[1])
-    if not (first and second):
-        raise ValueError(f"{card} has lost its marks. Expected: {' and '.join(MARKS)}.")
+    before, table, after = split_at_marks(card.read_text(encoding="utf-8"), MARKS, str(card))
     columns = {}
     if beside:
-        head, _, *body = [
-            [cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()
-        ]
-        columns = {
-            column: {line[0]: line[number] for line in body}
-            for number, column in enumerate(head[1:], start=1)
-        }
+        lines = [line.split("|")[1:-1] for line in table.strip().splitlines()]
+        head, _, *body = [[cell.strip() for cell in line] for line in lines]
+        what, *others = zip(head, *body, strict=True)
+        columns = {column[0]: dict(zip(what, column, strict=True)) for column in others}
     columns[name] = rows
     lines = [["", *columns], ["---"] * (len(columns) + 1)]
     lines += [[what, *(told.get(what, "") for told in columns.values())] for what in rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     with whole_file(card) as partial:
-        partial.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
+        partial.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -42,8 +42,9 @@ def check(tmp_path, notebook):
 
 def test_each_step_names_the_next():
     for step, following in itertools.pairwise(NOTEBOOKS):
-        last = nbformat.read(step, as_version=4).cells[-1]
-        assert following.name in last.source.partition("Next: ")[2], step.name
+        first, last = (nbformat.read(file, 4).cells for file in (following, step))
+        title = first[0].source.splitlines()[0].removeprefix("# ")
+        assert f"[{title}]({following.name})" in last[-1].source.partition("Next: ")[2], step.name
 
 
 def test_a_good_notebook_has_no_faults(tmp_path):

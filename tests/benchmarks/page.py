@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from helpers.catalog import REPOSITORY
-from helpers.files import whole_file
+from helpers.files import split_at_marks, whole_file
 
 from .harness import Line, from_dict, table
 
@@ -40,11 +40,8 @@ def with_figures(text: str, report: dict) -> str:
     ValueError
         If the marks are gone.
     """
-    before, first, after = text.partition(MARKS[0])
-    _, second, after = after.partition(MARKS[1])
-    if not (first and second):
-        raise ValueError(f"The README has lost its marks. Expected: {' and '.join(MARKS)}.")
-    return f"{before}{MARKS[0]}\n{told(report)}\n{MARKS[1]}{after}"
+    before, _, after = split_at_marks(text, MARKS, "The README")
+    return f"{before}\n{told(report)}\n{after}"
 
 
 def write() -> None:
