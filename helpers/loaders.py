@@ -275,15 +275,13 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
     if not count:
         return batch
     wide = nn.functional.pad(batch, (most,) * 4, mode="reflect").contiguous()
-    down, across = torch.randint(2 * most + 1, (2, count, 1, 1), generator=generator)
+    down, across = torch.randint(2 * most + 1, (2, count, 1), generator=generator)
     tall, broad = wide.shape[2:]
-    planes = torch.arange(0, wide.numel(), tall * broad).view(count, channels, 1)
-    rows = torch.arange(0, height * broad, broad)
-    starts = planes + rows + (down * broad + across)  # (B, channels, height), of each row
-    # every run of `width` pixels as a view, and of these the ones that are wanted: whole rows are
-    # copied, twice as fast as pixel by pixel
-    runs = wide.view(-1).unfold(0, width, 1)
-    return runs.index_select(0, starts.flatten()).view(batch.shape)
+    corners = torch.arange(0, wide.numel(), tall * broad).view(count, channels)
+    starts = corners + (down * broad + across)  # of what is cut out of each channel
+    # from its first pixel to its last in one run: copied whole, not row by row or pixel by pixel
+    runs = wide.view(-1).unfold(0, (height - 1) * broad + width, 1)
+    return runs.index_select(0, starts.flatten()).unfold(1, width, broad).view(batch.shape)
 
 
 def random_light(
