@@ -102,14 +102,14 @@ class Keeper:
             raise ValueError(
                 f"{file} is damaged or cut off, so it cannot be resumed. {start_over}"
             ) from error
-        try:
-            self.model.load_state_dict(saved["model"])
-        except RuntimeError as error:
-            raise ValueError(f"{file} belongs to another network. {start_over}") from error
         if made_with != self._made_with():
             raise ValueError(
                 f"{file} was made with {made_with}; now it is {self._made_with()}. {start_over}"
             )
+        try:
+            self.model.load_state_dict(saved["model"])
+        except RuntimeError as error:
+            raise ValueError(f"{file} belongs to another network. {start_over}") from error
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scheduler:
             self.scheduler.load_state_dict(saved["scheduler"])
@@ -128,9 +128,9 @@ def _plain(value):
 
 
 def _random_states() -> dict[str, Tensor]:
-    """Return where torch's random numbers are, on each kind of device that is here."""
+    """Return where torch's random numbers are, on each kind of device that is in use."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # to ask a GPU that is not in use would begin to use it
         states["cuda"] = torch.cuda.get_rng_state()
     if torch.backends.mps.is_available():
         states["mps"] = torch.mps.get_rng_state()
@@ -181,8 +181,8 @@ def write_metrics(run: Path, numbers: dict) -> Path:
 
 
 def peak_memory() -> int:
-    """Return the most memory in use so far, in bytes: on the GPU if there is one, else in RAM."""
-    if torch.cuda.is_available():
+    """Return the most memory in use so far, in bytes: of NVIDIA's GPU if it is in use, else RAM."""
+    if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
     if sys.platform == "win32":
         import psutil
@@ -232,7 +232,7 @@ def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
     Returns
     -------
     nn.Module
-        On the CPU, in evaluation mode.
+        In evaluation mode; on the CPU, or where `model` is.
 
     Raises
     ------

@@ -137,7 +137,7 @@ def attempt(call: Callable[[], Any]) -> BaseException | None:
         torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(action="ignore"),
     ):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         thread.start()
         thread.join(SECONDS)
         if thread.is_alive():

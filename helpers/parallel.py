@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import copy
 import io
-import multiprocessing
 import os
 import re
 import shutil
@@ -25,7 +24,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, distributed, nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from helpers import training
 from helpers.archives import pictures
@@ -45,8 +44,8 @@ GONE = re.compile(r"gloo|nccl|peer|socket|connection|timed? ?out", re.IGNORECASE
 
 def start() -> Accelerator:
     """Join the processes that a launcher started: each with its GPU, or all of them on CPUs."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # more can hang in a process that was forked
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # more threads can hang where it was forked
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     on_cpu = torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     patience = InitProcessGroupKwargs(timeout=timedelta(seconds=SECONDS))
     return Accelerator(cpu=on_cpu, kwargs_handlers=[patience])
@@ -155,7 +154,8 @@ def fit(
     Raises
     ------
     ValueError
-        If a batch or the validation part has fewer pictures than there are processes.
+        If a batch or the validation part has fewer pictures than there are processes, or each
+        process would shuffle in an order of its own.
     ConnectionError
         If another process is gone.
     """
@@ -166,6 +166,11 @@ def fit(
         raise ValueError(
             f"The last batch has {last} pictures and the validation part {len(valid.sampler)}: "
             f"not one for each of {processes} processes. Choose another batch size."
+        )
+    if processes > 1 and isinstance(train.sampler, RandomSampler):
+        raise ValueError(
+            "This DataLoader shuffles differently in each process, so pictures would be missed. "
+            "Use helpers.loaders.make_loader(…, shuffle=True)."
         )
     model = model.to(accelerator.device)
     if accelerator.device.type == "cuda":
@@ -260,7 +265,8 @@ def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
     Parameters
     ----------
     function : callable
-        From a module that can be imported: Windows has no fork. What it prints is dropped.
+        From a module that can be imported: elsewhere than on Linux, and beside a GPU, each process
+        is a new Python.
     *arguments
         What it is called with in each process.
     processes : int
@@ -274,7 +280,7 @@ def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}  # 0: any free port
     try:
-        if "fork" in multiprocessing.get_all_start_methods():
+        if sys.platform == "linux" and not torch.cuda.is_available():  # else a fork may hang
             with contextlib.redirect_stdout(io.StringIO()):  # "Launching training on 2 CPUs."
                 notebook_launcher(function, arguments, num_processes=processes, **place)
         else:

@@ -258,7 +258,9 @@ def fit(
     for logger in loggers:
         if not isinstance(logger, Logger):
             raise TypeError(f"{logger!r} is no logger: expected the methods log and close.")
-    folder, network = Path(run) if run else None, getattr(model, "module", model)
+    folder = Path(run) if run else None
+    is_wrapped = isinstance(model, nn.parallel.DistributedDataParallel)
+    network = model.module if is_wrapped else model
     keeper = Keeper(folder, network, optimizer, scheduler, len(train), notes, team.leads)
     state = keeper.load() if resume else Progress()
     done = state.epoch * len(train)

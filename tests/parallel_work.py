@@ -103,6 +103,12 @@ def main(folder, task):
     own = folder / f"rank-{rank}"
     if task == "kill":
         train(parallel.fit, own / "run", loss_fn=Fatal() if rank == 1 else None)
+    elif task == "shuffled":
+        train(
+            parallel.fit,
+            None,
+            make=lambda count, shuffle=False: DataLoader(noisy(count), BATCH, shuffle),
+        )
     elif task == "resume":
         train(parallel.fit, own / "run", resume=True)
     else:

@@ -104,6 +104,13 @@ def test_what_is_not_done_is_no_mistake(ask, name):
     assert checks.EXERCISES[name](result)
 
 
+@pytest.mark.parametrize("name", ["train_epoch", "evaluate"])
+def test_a_loop_is_tried_on_the_device_of_its_notebook(ask, name):
+    source = f"def {name}(model, *rest):\n    raise KeyError(str(next(model.parameters()).device))"
+    _, _, printed = ask(name, f"device = torch.device('meta')\n{source}")
+    assert "KeyError: 'meta'" in printed
+
+
 WILD = {
     "raises": ("raise KeyError('x')", "It stopped with KeyError"),
     "exits": ("raise SystemExit(3)", "It stopped with SystemExit"),

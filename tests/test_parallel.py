@@ -146,15 +146,16 @@ def test_launch_says_who_was_killed():
     assert result.stdout.startswith("Process 1 of 2 ended early: SIGKILL"), result
 
 
-def test_launch_without_fork_as_on_windows(tmp_path):
+def test_launch_without_fork_as_beside_a_gpu(tmp_path):
     code = """
-        import multiprocessing, pathlib, sys
-        multiprocessing.get_all_start_methods = lambda: ["spawn"]
+        import pathlib, sys, torch
+        torch.cuda.is_available = lambda: True
 
         import parallel_work
-        from helpers.parallel import launch
+        from helpers import parallel
 
-        launch(parallel_work.add_up, pathlib.Path(sys.argv[1]))
+        parallel.notebook_launcher = None  # it would fork
+        parallel.launch(parallel_work.add_up, pathlib.Path(sys.argv[1]))
         """
     folders = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
     result = run_python(textwrap.dedent(code), tmp_path, OMP_NUM_THREADS="1", PYTHONPATH=folders)
@@ -199,3 +200,14 @@ def test_two_hosts_with_a_cable_between_them(tmp_path, namespace, alone):
     history = pd.read_csv(tmp_path / "rank-0" / "run" / "history.csv")
     np.testing.assert_allclose(numbers(history), numbers(alone), **SAME)
     assert not (tmp_path / "rank-1").exists()
+
+
+def test_a_loader_that_shuffles_differently_in_each_process_is_refused(place):
+    result = torchrun(place, "shuffled")
+    assert result.returncode != 0
+    assert "This DataLoader shuffles differently in each process" in result.stderr
+
+
+def test_one_process_keeps_its_threads():
+    code = "import torch; torch.set_num_threads(2)\nfrom helpers.parallel import start\nstart()\n"
+    assert run_python(code + "print(torch.get_num_threads())").stdout == "2\n"

@@ -10,13 +10,16 @@ import pytest
 import torch
 from conftest import run_python
 
+from helpers import recipes
 from helpers.catalog import AOI
 from helpers.checkpoints import load_model
 from helpers.datasets import CsvImages, csv_images, open_data, read_picture
 from helpers.loaders import Batches
+from helpers.models import LeNet
 from helpers.recipes import aoi_lenet, aoi_parts
 from helpers.report import confusion_matrix, predict
 from helpers.samples import aoi, sample_folder
+from helpers.training import fit
 
 REAL_SHARES = np.array([674, 492, 100, 378, 240, 644]) / 2528
 
@@ -82,6 +85,8 @@ def test_an_interrupted_drawing_is_not_taken_for_a_finished_one(home, monkeypatc
 
 DRAW = """
 from helpers.samples import aoi, sample_folder
+from helpers.training import fit
+from helpers import recipes
 from helpers.catalog import AOI
 labels = aoi.labels
 aoi.labels = lambda split, seed=0: labels(split, seed)[:30]
@@ -112,6 +117,20 @@ def test_the_network_learns_it_but_not_at_once(data):
     assert accuracy.iloc[0] < 0.8
     assert 0.90 <= accuracy.max() <= 0.995
     assert (accuracy >= accuracy.max() - 0.05).idxmax() >= 3  # it takes several epochs to get there
+
+
+def test_a_network_of_ones_own_settings_is_used_as_it_is(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipes, "run_folder", lambda *names: tmp_path)
+    some = aoi_parts(data)[1]
+    batches, model = Batches(some, AOI.mean, AOI.std), LeNet(classes=6)
+    optimizer = torch.optim.AdamW(model.parameters())
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, len(batches))
+    options = {"scheduler": cycle, "notes": {"source": data.root.name}}
+    fit(model, batches, batches, optimizer, 1, run=tmp_path, **options)
+    before = (tmp_path / "history.csv").read_text()
+    assert aoi_lenet(data) == tmp_path
+    assert "is used as it is" in capsys.readouterr().out
+    assert (tmp_path / "history.csv").read_text() == before
 
 
 def test_what_is_mixed_up_is_the_faint_band_and_normal(data):

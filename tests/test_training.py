@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import run_python
+from safetensors.torch import load_file
 from torch import nn
 
 from helpers.cache import Pictures
@@ -349,3 +350,12 @@ def test_the_peak_of_memory_is_this_process_s_own(tmp_path):
     child = run_python("from helpers.checkpoints import peak_memory; print(peak_memory())")
     assert large.nbytes == 400_000_000 and here > large.nbytes
     assert int(child.stdout) < here - 200_000_000
+
+
+def test_a_network_with_a_part_called_module_is_kept_whole(tmp_path):
+    model = nn.Sequential()
+    model.module, model.head = nn.Linear(4, 4), nn.Linear(4, 3)
+    train = Batches(Pictures(torch.randn(8, 4), torch.arange(8) % 3))
+    fit(model, train, train, torch.optim.SGD(model.parameters(), 0.1), 1, run=tmp_path)
+    kept = load_file(tmp_path / "model.safetensors")
+    assert set(kept) == {"module.weight", "module.bias", "head.weight", "head.bias"}

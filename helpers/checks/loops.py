@@ -25,14 +25,15 @@ class Spy(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(3)
+        torch.default_generator.manual_seed(3)  # torch.manual_seed would change a GPU's as well
         self.layer = nn.Linear(4, 3)
         self.modes: list[tuple[bool, bool]] = []  # training mode, gradients on
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits (N, 3) of (N, 1, 2, 2)."""
         self.modes.append((self.training, torch.is_grad_enabled()))
-        return self.layer(pictures.flatten(1))
+        plain = pictures.as_subclass(Tensor).flatten(1)
+        return self.layer(plain.to(self.layer.weight.device))
 
 
 class _Watched(Tensor):
@@ -91,7 +92,8 @@ def _epoch(rate: float, clear: bool = True, softmax: bool = False) -> types.Simp
 
 def _check_loop(answer: Callable, rate: float) -> tuple[Spy, types.SimpleNamespace]:
     """Call a training or evaluation loop, and check the numbers that it gives back."""
-    model, good = Spy(), _epoch(rate)
+    device = getattr(answer, "__globals__", {}).get("device", "cpu")  # that of the notebook
+    model, good = Spy().to(device), _epoch(rate)
     model.train(not rate)  # the mode that it must change
     _Watched.sent = False
     batches = [(pictures.as_subclass(_Watched), labels) for pictures, labels in spy_batches()]
@@ -104,7 +106,7 @@ def _check_loop(answer: Callable, rate: float) -> tuple[Spy, types.SimpleNamespa
         raise Wrong("the batch never goes to the device: `pictures.to(device)`. Fails on a GPU.")
     if rate:
         same(
-            *(model.layer.weight.detach(), good.weight, "the five lines, or their order."),
+            *(model.layer.weight.detach().cpu(), good.weight, "the five lines, or their order."),
             "The weights afterwards: ",
             nothing=(Spy().layer.weight, "no weight changed: clear, `backward`, `step`."),
             clear=(_epoch(rate, clear=False).weight, "`zero_grad` is missing: gradients add up."),
