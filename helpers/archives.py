@@ -19,6 +19,7 @@ from helpers.datasets import OpenedData
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 MOST_PIXELS = 100_000_000  # a picture with more is a mistake or a bomb
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # it warns below that
 DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's names for 16 bits
 
 
@@ -95,21 +96,19 @@ def read_photo(path: Path) -> Image.Image:
     """
     path = Path(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # see MOST_PIXELS
-            with Image.open(path) as picture:
-                if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
-                    raise ValueError(
-                        f"{path.name} is an animated {picture.format} with {picture.n_frames} "
-                        "pictures. Save one of them as a file of its own, or delete it."
-                    )
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise ValueError(
-                        f"{path.name} is {picture.width}×{picture.height} pixels, expected at most "
-                        f"{MOST_PIXELS / 1e6:.0f} million. Make it smaller, or delete it."
-                    )
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
+        with Image.open(path) as picture:
+            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+                raise ValueError(
+                    f"{path.name} is an animated {picture.format} with {picture.n_frames} "
+                    "pictures. Save one of them as a file of its own, or delete it."
+                )
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError(
+                    f"{path.name} is {picture.width}×{picture.height} pixels, expected at most "
+                    f"{MOST_PIXELS / 1e6:.0f} million. Make it smaller, or delete it."
+                )
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {path}.") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:

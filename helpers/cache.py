@@ -57,7 +57,7 @@ def decode_once(dataset: CsvImages, folder: Path) -> Pictures:
     Parameters
     ----------
     dataset : CsvImages
-        What to decode. Its transform is not applied.
+        What to decode, or the `FolderImages` of helpers.archives. Its transform is not applied.
     folder : Path
         Where the cache file goes.
 
@@ -120,7 +120,7 @@ def _decoded(dataset: CsvImages) -> Iterator[np.ndarray]:
 
 def _fingerprint(dataset: CsvImages) -> str:
     """Return a name that changes when a picture file, the size or the channels change."""
-    digest = hashlib.sha256(f"{dataset.size} {dataset.channels}".encode())
+    digest = hashlib.sha256(f"{dataset.size} {dataset.channels} upright".encode())
     for name in dataset.ids:
         marks = file_marks(dataset.image_dir / name)
         digest.update(f"{name} {marks}\n".encode(errors="surrogateescape"))

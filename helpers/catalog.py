@@ -61,8 +61,6 @@ class DataSet:
         Who may use it for what.
     page : str
         Where it comes from.
-    channels : int
-        1 for grey pictures, 3 for colour.
     pictures : dict
         How many pictures each part of the real data set has.
     inner : str
@@ -85,7 +83,6 @@ class DataSet:
     sample_version: int
     licence: str
     page: str
-    channels: int = 1
     pictures: dict[str, int] = field(default_factory=dict, hash=False)
     inner: str = ""
     needs: tuple[str, ...] = ()
@@ -146,7 +143,6 @@ CIFAR10 = DataSet(
     sample_version=1,
     licence="none stated; free for research and teaching, cite Krizhevsky 2009",
     page="https://www.cs.toronto.edu/~kriz/cifar.html",
-    channels=3,
     pictures={"train": 50_000, "test": 10_000},
     inner="cifar-10-batches-py",
     needs=(
@@ -176,7 +172,6 @@ FOOD = DataSet(
     sample_version=1,
     licence="a part of Food-101: photographs from foodspotting.com, for scientific fair use",
     page="https://github.com/mrdbourke/pytorch-deep-learning/tree/main/data",
-    channels=3,
     pictures={"train": 225, "test": 75},
     needs=tuple(
         f"{part}/{label}" for part in ("train", "test") for label in ("pizza", "steak", "sushi")
@@ -206,7 +201,6 @@ PETS = DataSet(
     sample_version=1,
     licence="Kaggle's competition rules: for the competition and for study, not to be passed on",
     page="https://www.kaggle.com/c/dogs-vs-cats",
-    channels=3,
     pictures={"train": 23_000, "valid": 2_000, "test1": 12_500},
     inner="dogscats",
     needs=(

@@ -120,7 +120,8 @@ def read_picture(path: Path, channels: int = 1) -> np.ndarray:
     if not len(data):
         raise ValueError(f"{path.name} is empty (0 bytes). Copy or download it again.")
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        # as it is, but upright: telephones store how they were held
+        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         picture = None
     if picture is None:
@@ -140,9 +141,8 @@ def read_picture(path: Path, channels: int = 1) -> np.ndarray:
             f"{SMALLEST_SIDE}×{SMALLEST_SIDE}. Is it a thumbnail?"
         )
     if channels == 3:
-        to_rgb = {2: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
-        last = picture.shape[2] if picture.ndim == 3 else 2
-        return cv2.cvtColor(picture, to_rgb[last])
+        is_grey = picture.ndim == 2
+        return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB)
     if picture.ndim == 3:
         raise ValueError(
             f"{path.name} is a colour picture ({picture.shape[2]} channels), expected grey. "

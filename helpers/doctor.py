@@ -6,7 +6,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +15,11 @@ from helpers.catalog import AOI, data_folder, home, missing_parts, real_folder, 
 OLDEST_PYTHON = (3, 11)
 DISK_FAIL, DISK_WARN = 0.3, 2.0  # GB: the samples with their caches; some real data too
 MEMORY_FAIL, MEMORY_WARN = 2.0, 4.0  # GB in all
-PACKAGES = (
-    "numpy",
-    "pandas",
-    "matplotlib",
-    "tqdm",
-    "safetensors",
-    "torchinfo",
-    "jupyterlab",
-    "psutil",
-)
 WEIGHT_FILES = (".pth", ".safetensors")
-INSTALL = "Install what requirements.txt lists: python -m pip install -r requirements.txt"
+INSTALL = (
+    "Install what requirements.txt lists, and this folder: "
+    "python -m pip install -r requirements.txt -e ."
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +44,15 @@ def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
     return Check("OK", "Python", found)
 
 
-def check_packages(names: tuple[str, ...] = PACKAGES) -> Check:
+def required() -> list[str]:
+    """Return the packages that pyproject.toml asks for, without the optional ones."""
+    lines = importlib.metadata.requires("image-classification-workshop") or []
+    return [re.match(r"[\w.-]+", line)[0] for line in lines if "extra ==" not in line]
+
+
+def check_packages(names: Sequence[str] = ()) -> Check:
     """Check that the packages are installed."""
+    names = names or [name for name in required() if "opencv" not in name]  # has several builds
     missing = []
     for name in names:
         try:
@@ -299,10 +299,9 @@ def paste(checks: list[Check]) -> str:
     str
         Without your name: your home folder is written as ~.
     """
-    wanted = ("torch", "torchvision", "opencv-python-headless", "ipykernel", *PACKAGES)
     versions = [
         f"{name} {importlib.metadata.version(name)}"
-        for name in wanted
+        for name in required()
         if any(importlib.metadata.distributions(name=name))
     ]
     settings = [f"{name}={os.environ[name]}" for name in os.environ if name.startswith("WORKSHOP_")]

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield partial
         try:
             partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-            partial.replace(path)
+            _move(partial, path)
         except OSError as error:
             raise explained(error, path) from error
     finally:
@@ -100,7 +101,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             yield partial
         try:
             partial.chmod(0o777 & ~_umask())
-            partial.rename(path)
+            _move(partial, path)
         except OSError as error:
             if not path.is_dir():  # otherwise another process was faster, with the same content
                 raise explained(error, path) from error
@@ -166,6 +167,16 @@ def _disk_full_explained(path: Path) -> Iterator[None]:
         if error.errno in DISK_FULL:
             raise explained(error, path) from error
         raise
+
+
+def _move(partial: Path, path: Path) -> None:
+    """Move into place; on Windows a virus scanner may hold what is new for a moment."""
+    for _ in range(4 if sys.platform == "win32" else 0):
+        with contextlib.suppress(PermissionError):
+            partial.replace(path)
+            return
+        time.sleep(0.25)
+    partial.replace(path)
 
 
 def _drop_stale(path: Path) -> None:

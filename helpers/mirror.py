@@ -2,13 +2,15 @@
 
 import contextlib
 import socket
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 from urllib.parse import unquote, urlsplit
 
 import pooch
@@ -73,7 +75,7 @@ def write_sums(folder: str | Path) -> Path:
     return folder / SUMS
 
 
-class Mirror(ThreadingHTTPServer):
+class Mirror(ThreadingTCPServer):
     """A read-only web server for the files that SHA256SUMS names, with a thread per attendee.
 
     Parameters
@@ -98,6 +100,7 @@ class Mirror(ThreadingHTTPServer):
         If a file is not what SHA256SUMS says.
     """
 
+    allow_reuse_address = sys.platform != "win32"  # there two servers would share a port
     daemon_threads = True  # Ctrl-C does not wait for the slowest attendee
     request_queue_size = 128  # a whole room starts at the same moment; 5 is the default
 

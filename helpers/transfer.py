@@ -204,8 +204,11 @@ def _torchvision(name: str, file: Path) -> Backbone:
     architecture = name.removesuffix("_features")
     network = torchvision.models.get_model(architecture)
     tensors = read_weights(file)
-    _check_shapes(tensors, network, file)
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    try:
+        missing, unexpected = network.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # it lists every tensor of another shape
+        said = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{file} belongs to another network: {said}") from error
     last = ("classifier.", "fc.")  # how torchvision calls what follows the convolutions
     is_whole = not missing
     if unexpected or not all(key.startswith(last) for key in missing):
@@ -233,16 +236,6 @@ def _torchvision(name: str, file: Path) -> Backbone:
         network=network if is_whole else None,
         classes=tuple(facts["categories"]) if is_whole else (),
     )
-
-
-def _check_shapes(tensors: dict[str, Tensor], network: nn.Module, file: Path) -> None:
-    """Raise an error that names the file; torch's own lists every tensor."""
-    for name, expected in network.state_dict().items():
-        if name in tensors and tensors[name].shape != expected.shape:
-            raise ValueError(
-                f"{file} belongs to another network: its {name} is {tuple(tensors[name].shape)}, "
-                f"expected {tuple(expected.shape)}."
-            )
 
 
 def _average() -> nn.Sequential:

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP")
 MOST_BYTES, MOST_PIXELS = 20_000_000, 50_000_000  # a telephone's pictures have less of both
+TOO_LARGE = f"it has more than {MOST_PIXELS / 1e6:.0f} million pixels. Make it smaller."
 SMALLEST, LONGEST = 32, 8  # pixels of the shorter side; times the shorter side
 
 
@@ -38,17 +39,18 @@ def read_upload(picture: bytes | str | Path | Image.Image) -> Image.Image:
                 raise ValueError("there is no such file, or it cannot be read.") from error
         if len(picture) > MOST_BYTES:
             raise ValueError(f"the file has more than {MOST_BYTES / 1e6:.0f} MB. Make it smaller.")
-        if b"%PDF-" in picture[:1024] or b"<script" in picture or _is_zip(picture):
+        is_zip = zipfile.is_zipfile(io.BytesIO(picture))
+        if b"%PDF-" in picture[:1024] or b"<script" in picture or is_zip:
             raise ValueError("the file is a picture and something else at once. Save it anew.")
         try:
             picture = Image.open(io.BytesIO(picture), formats=FORMATS)
         except Image.DecompressionBombError:
-            raise ValueError(_too_large()) from None
+            raise ValueError(TOO_LARGE) from None
         except Exception as error:  # broken files make Pillow raise nearly anything
             raise ValueError("this is no PNG, JPEG, WebP or BMP picture.") from error
     width, height = picture.size
     if width * height > MOST_PIXELS:
-        raise ValueError(_too_large())
+        raise ValueError(TOO_LARGE)
     if min(width, height) < SMALLEST:
         raise ValueError(f"{width}×{height} pixels are too few: at least {SMALLEST} each way.")
     if max(width, height) > LONGEST * min(width, height):
@@ -59,11 +61,3 @@ def read_upload(picture: bytes | str | Path | Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(picture).convert("RGB")
     except Exception as error:
         raise ValueError("the picture is damaged or cut off. Get it again.") from error
-
-
-def _too_large() -> str:
-    return f"it has more than {MOST_PIXELS / 1e6:.0f} million pixels. Make it smaller."
-
-
-def _is_zip(data: bytes) -> bool:
-    return zipfile.is_zipfile(io.BytesIO(data))

@@ -5,6 +5,7 @@ import re
 import warnings
 from pathlib import Path
 
+import pooch
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -72,7 +73,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"There is no weight file {file}.")
     is_published = file.name in {facts.archive.file for facts in WEIGHTS.values()}
     wanted = HASH_IN_NAME.search(file.name) if is_published else None
-    if wanted and not _sha256(file).startswith(wanted[1]):
+    if wanted and not pooch.file_hash(file).startswith(wanted[1]):
         raise ValueError(
             f"{file} is damaged or something else: its SHA-256 does not begin with {wanted[1]}. "
             "Delete it and get it again."
@@ -98,8 +99,3 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     if not is_dictionary or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{file} holds something other than weights. Expected a state_dict.")
     return weights
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -200,7 +200,8 @@ def clean() -> None:
     for folder in (build_folder(), home() / "runs", *_generated_data()):
         if folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            print(f"Removed {folder.relative_to(home())}/")
+            done = "Could not remove all of" if folder.exists() else "Removed"
+            print(f"{done} {folder.relative_to(home())}/")
 
 
 def _generated_data() -> Iterator[Path]:
@@ -247,10 +248,9 @@ def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _settle(notebook: nbformat.NotebookNode) -> None:
     """Take out of a fresh execution what differs every time and means nothing."""
-    language = {"name": "python"}  # the Python version would change with every author
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": language,
+        "language_info": {"name": "python"},  # its version would change with every author
         **({"widgets": notebook.metadata.widgets} if "widgets" in notebook.metadata else {}),
     }
     for cell in notebook.cells:

@@ -177,6 +177,43 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     assert read_guard(file, "another network") is None
 
 
+def test_without_test_pictures_its_false_alarms_are_unknown(shared, monkeypatch):
+    _, first = shared
+    monkeypatch.setattr("helpers.predictor.QUICKLY_DRAWN", ())
+    table = data_folder("aoi") / "sample-1" / "test.csv"
+    table.rename(table.with_suffix(".away"))
+    try:
+        first.guard = first._new_guard("sample-1")
+    finally:
+        table.with_suffix(".away").rename(table)
+    assert "an unknown part (there are no test pictures)" in first.told()
+
+
+def test_a_network_for_colour_is_refused(shared, tmp_path, monkeypatch):
+    from helpers.predictor import Predictor
+
+    run = tmp_path / "runs" / "food" / "one_process"
+    save_model(LeNet(classes=3, channels=3, size=64), run / "model.safetensors")
+    write_metrics(run, {})
+    with pytest.raises(ValueError, match="expected a LeNet for grey pictures"):
+        Predictor(run)
+
+
+def test_the_map_shows_the_places_that_the_linear_layers_look_at(shared, monkeypatch):
+    from helpers.predictor import Predictor
+
+    monkeypatch.setattr("helpers.predictor.QUICKLY_DRAWN", ())
+    torch.manual_seed(0)
+    model, run = LeNet(classes=6), shared[1].run.with_name("corner")
+    places = model.linear1.weight.detach().view(120, 16, 29, 29)
+    places[:, :, 5:], places[:, :, :, 5:] = 0, 0  # it looks at one corner only
+    save_model(model, run / "model.safetensors")
+    write_metrics(run, {"source": "sample-1"})
+    heat = Predictor(run).ask(GOOD).heat
+    assert heat[:5, :5].max() == 1
+    assert not heat[5:].any() and not heat[:, 5:].any()
+
+
 def test_a_guard_needs_some_pictures_and_judges_maps_of_one_place():
     with pytest.raises(ValueError, match="5 training pictures are too few.*at least 10"):
         Guard.learn(torch.rand(5, 1, 3, 4, 4))

@@ -542,8 +542,6 @@ def test_the_catalog_fits_the_readers():
     for facts in DATA_SETS.values():
         assert tuple(facts.classes) == tuple(sorted(facts.classes)) or facts.name in ("aoi",)
         assert set(facts.pictures) >= {"train"}
-        channels = len(facts.mean) if isinstance(facts.mean, tuple) else 1
-        assert channels == facts.channels
 
 
 def test_the_command_line_needs_no_torch_to_say_what_is_here():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_png
+from PIL import Image
 
 from helpers import cache
 from helpers.cache import decode_once
@@ -251,3 +252,15 @@ def test_asking_for_real_data_that_is_not_there_says_where_to_get_it(home, monke
         open_data("aoi")
     with pytest.raises(KeyError, match="No data set is called 'mnist'"):
         open_data("mnist")
+
+
+def test_a_picture_from_a_telephone_stands_upright(tmp_path):
+    pixels = np.zeros((64, 32, 3), np.uint8)
+    pixels[:20, :, 0] = 255  # red at the top, as it was seen
+    lying = Image.fromarray(np.rot90(pixels))
+    exif = lying.getexif()
+    exif[0x0112] = 6  # turn it by a quarter to the right
+    lying.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    seen = read_picture(tmp_path / "a.jpg", channels=3)
+    assert seen.shape == (64, 32, 3)
+    assert seen[:16].mean(axis=(0, 1))[0] > 200 > 60 > seen[-16:].mean(axis=(0, 1))[0]

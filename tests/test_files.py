@@ -2,11 +2,13 @@ import errno
 import os
 import sys
 import time
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from conftest import run_python
 
-from helpers.files import whole_file, whole_folder
+from helpers.files import CannotWrite, whole_file, whole_folder
 
 
 def test_the_old_file_survives_an_error(tmp_path):
@@ -67,7 +69,7 @@ with whole_folder(pathlib.Path(sys.argv[1]) / "data") as partial:
 def test_a_full_disk_is_explained_and_harms_nothing(namespace, tmp_path, kind):
     code = f"""
 from pathlib import Path
-from helpers.files import whole_file, whole_folder
+from helpers.files import CannotWrite, whole_file, whole_folder
 disk = Path("{tmp_path}")
 (disk / "a").write_text("old")
 try:
@@ -111,3 +113,24 @@ except OSError as error:
     assert (
         "The folder is read-only for you, or another program has the file open." in result.stdout
     ), result
+
+
+@pytest.mark.parametrize("times", [2, 9])
+def test_windows_gets_another_try_where_a_virus_scanner_holds_a_new_file(
+    tmp_path, monkeypatch, times
+):
+    tries = []
+
+    def replace(self, target, really=Path.replace):
+        tries.append(target)
+        if len(tries) <= times:
+            raise PermissionError(13, "held")
+        return really(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr("helpers.files.sys.platform", "win32")
+    monkeypatch.setattr("helpers.files.time.sleep", lambda seconds: None)
+    refused = pytest.raises(CannotWrite, match="another program has the file open")
+    with nullcontext() if times == 2 else refused, whole_file(tmp_path / "a") as partial:
+        partial.write_text("content")
+    assert [file.name for file in tmp_path.iterdir()] == (["a"] if times == 2 else [])
