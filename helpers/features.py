@@ -2,27 +2,23 @@
 
 import contextlib
 import hashlib
-import json
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torchvision.datasets import DatasetFolder
 from tqdm.auto import tqdm
 
+from helpers.blocks import BLOCK, BlockFile, rows_of
 from helpers.cache import Pictures
-from helpers.files import DISK_FULL, CannotWrite, explained, file_marks
+from helpers.files import CannotWrite, file_marks
 from helpers.loaders import cpu_cores
 from helpers.training import mixed_precision
 from helpers.weights import weights_mark
 
-BLOCK = 32  # pictures that are computed, written and checked together
 TRIED = 4  # pictures to choose the precision by
 CLOSE = 0.03  # features in bfloat16 may differ by this much from float32, relatively
 
@@ -91,175 +87,66 @@ class FeatureCache:
         if not self.dataset.samples:
             raise ValueError("The data set has no picture, so there is nothing to compute.")
         self.computed = 0
-        self.network.eval().to(memory_format=torch.channels_last)
-        fingerprint = self._fingerprint()
+        store = self._store()
         try:
-            values = self._filled(fingerprint)
+            values = self._filled(store)
         except CannotWrite as error:
-            values = self._complete()
+            values = self._mapped(store)
             if values is None:
                 print(f"{error} The features are kept in memory instead.")
                 values = self._in_memory()
         labels = torch.tensor([label for _, label in self.dataset.samples])
         return Pictures(torch.from_numpy(values), labels)
 
-    @property
-    def _numpy(self) -> np.dtype:
-        return np.dtype(str(self.dtype).removeprefix("torch."))
+    def finished(self) -> bool:
+        """Return whether the features of all pictures are in the file."""
+        return self._mapped(self._store()) is not None
 
     @property
     def _device(self) -> torch.device:
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
-    @property
-    def _blocks(self) -> int:
-        return -(-len(self.dataset.samples) // BLOCK)
+    def _store(self) -> BlockFile:
+        """Return the file for this network, transform and these pictures."""
+        self.network.eval().to(memory_format=torch.channels_last)
+        self.file = self.folder / f"features-{self._fingerprint()}.bin"
+        dtype = np.dtype(str(self.dtype).removeprefix("torch."))
+        return BlockFile(self.file, len(self.dataset.samples), dtype)
 
-    @property
-    def _journal(self) -> Path:
-        return self.file.with_suffix(".journal")
-
-    def _filled(self, fingerprint: str) -> np.ndarray:
+    def _filled(self, store: BlockFile) -> np.ndarray:
         """Compute what the file lacks, and map it."""
-        try:
-            self._choose(fingerprint, 0)
-            with self._alone():
-                shape, good = self._usable(fingerprint)
-                missing = [block for block in range(self._blocks) if block not in good]
-                if missing:
-                    shape = self._write(missing, shape)
-                return self._map(shape)
-        except OSError as error:
-            if error.errno in DISK_FULL:  # what is there would only keep the disk full
-                self._drop()
-            raise explained(error, self.file) from error
+        with store.alone():
+            shape, good = store.good()
+            if not good or not self._agrees(store.row(min(good) * BLOCK, shape), min(good) * BLOCK):
+                shape, good = None, set()
+            missing = [block for block in store.blocks if block not in good]
+            if missing:
+                shape = store.write(self._compute(missing), shape)
+            return store.map(shape)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one kernel compute while others wait."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.file.with_suffix(".lock"))
-        try:
-            lock.acquire(timeout=0.2)
-        except Timeout:
-            print("Another kernel is computing the same features. Waiting for it …")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def _mapped(self, store: BlockFile) -> np.ndarray | None:
+        """Return the features of a finished file, also in a folder that cannot be written to."""
+        with contextlib.suppress(OSError):
+            shape, good = store.good()
+            if len(good) == len(store.blocks) and self._agrees(store.row(0, shape), 0):
+                return store.map(shape)
+        return None
 
-    def _choose(self, fingerprint: str, generation: int) -> None:
-        suffix = f"-{generation}" if generation else ""
-        self.file = self.folder / f"features-{fingerprint}{suffix}.bin"
+    def _in_memory(self) -> np.ndarray:
+        self.computed = 0
+        blocks = range(-(-len(self.dataset.samples) // BLOCK))
+        return np.concatenate([values for _, values in self._compute(list(blocks))])
 
-    def _drop(self) -> None:
-        for file in (self._journal, self.file):
-            with contextlib.suppress(OSError):  # Windows keeps a file that is mapped somewhere
-                file.unlink(missing_ok=True)
-
-    def _usable(self, fingerprint: str) -> tuple[tuple[int, ...] | None, set[int]]:
-        """Choose the file to use; return its shape and its good blocks, None where it is new.
-
-        A file that holds something else is never shortened, because another kernel may have it
-        mapped: it is removed, or where that cannot be, left alone.
-        """
-        for generation in count():
-            self._choose(fingerprint, generation)
-            shape, good = self._good_blocks()
-            if good and self._agrees(shape, min(good)):
-                return shape, good
-            self._drop()
-            if not self.file.exists():
-                return None, set()
-
-    def _good_blocks(self) -> tuple[tuple[int, ...], set[int]]:
-        """Return the shape in the journal, and the blocks whose checksums still hold."""
-        try:
-            first, *lines = self._journal.read_text(encoding="ascii").splitlines()
-            shape = tuple(json.loads(first)["shape"])
-            sums = dict(map(int, line.split()) for line in lines if line.endswith(" "))
-            good, size = set(), self._row_bytes(shape)
-            with self.file.open("rb") as file:
-                for block, checksum in sums.items():
-                    file.seek(block * BLOCK * size)
-                    if zlib.crc32(file.read(len(self._rows(block)) * size)) == checksum:
-                        good.add(block)
-        except FileNotFoundError:
-            return (), set()
-        except (ValueError, KeyError, TypeError):
-            print("The journal of the feature cache is damaged, so everything is computed again.")
-            return (), set()
-        if len(good) < len(sums):
-            damaged = len(sums) - len(good)
-            print(f"The feature cache is damaged: {damaged} of {len(sums)} blocks do not fit.")
-            print("They are computed again.")
-        return shape, good
-
-    def _agrees(self, shape: tuple[int, ...], block: int) -> bool:
+    def _agrees(self, stored: np.ndarray, row: int) -> bool:
         """Return whether the network still makes of a picture what the file says.
 
         The fingerprint sees weights and layers, but not the code of a `forward`.
         """
-        row = self._rows(block)[0]
-        with self.file.open("rb") as file:
-            file.seek(row * self._row_bytes(shape))
-            stored = np.frombuffer(file.read(self._row_bytes(shape)), self._numpy).reshape(shape)
         with torch.no_grad():
             picture = self.dataset[row][0].unsqueeze(0).to(self._device)
             now = _forward(self.network, picture, torch.float32)[0].cpu()
-        stored = torch.tensor(stored).float()
+        stored = torch.from_numpy(stored).float()
         return now.shape == stored.shape and bool((now - stored).norm() <= 2 * CLOSE * now.norm())
-
-    def _map(self, shape: tuple[int, ...]) -> np.ndarray:
-        # mode "c": a write would stay in memory and never reach the file
-        whole = (len(self.dataset.samples), *shape)
-        return np.memmap(self.file, self._numpy, mode="c", shape=whole)
-
-    def _complete(self) -> np.ndarray | None:
-        """Return the features of a finished file in a folder that cannot be written to."""
-        with contextlib.suppress(OSError):
-            shape, good = self._good_blocks()
-            if len(good) == self._blocks and self._agrees(shape, 0):
-                return self._map(shape)
-        return None
-
-    def _in_memory(self) -> np.ndarray:
-        whole, self.computed = None, 0
-        for block, values in self._compute(list(range(self._blocks))):
-            if whole is None:
-                shape = (len(self.dataset.samples), *values.shape[1:])
-                whole = np.empty(shape, self._numpy)
-            rows = self._rows(block)
-            whole[rows.start : rows.stop] = values
-        return whole
-
-    def _rows(self, block: int) -> range:
-        return range(block * BLOCK, min((block + 1) * BLOCK, len(self.dataset.samples)))
-
-    def _row_bytes(self, shape: tuple[int, ...]) -> int:
-        return int(np.prod(shape)) * self._numpy.itemsize
-
-    def _write(self, blocks: list[int], shape: tuple[int, ...] | None) -> tuple[int, ...]:
-        """Compute some blocks and write each to its place, then its checksum to the journal."""
-        # Written, not stored through the map: a full disk is then an error and not a crash.
-        is_new = shape is None
-        with (
-            self.file.open("wb" if is_new else "r+b") as file,
-            self._journal.open("w" if is_new else "a", encoding="ascii") as journal,
-        ):
-            for block, values in self._compute(blocks):
-                if block == blocks[0]:
-                    shape = values.shape[1:]
-                    # a line break first: the last run may have ended in the middle of a line
-                    journal.write(json.dumps({"shape": shape}) + "\n" if is_new else "\n")
-                content = values.tobytes()
-                file.seek(block * BLOCK * self._row_bytes(shape))
-                file.write(content)
-                file.flush()
-                journal.write(f"{block} {zlib.crc32(content)} \n")
-                journal.flush()
-        return shape
 
     @torch.no_grad()
     def _compute(self, blocks: list[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -281,7 +168,8 @@ class FeatureCache:
                 bar.update()
 
     def _submit(self, threads: ThreadPoolExecutor, block: int) -> list[Future]:
-        return [threads.submit(self.dataset.__getitem__, row) for row in self._rows(block)]
+        rows = rows_of(block, len(self.dataset.samples))
+        return [threads.submit(self.dataset.__getitem__, row) for row in rows]
 
     def _stored(self, features: Tensor) -> np.ndarray:
         """Return features in the dtype of the file."""

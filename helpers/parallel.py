@@ -28,10 +28,11 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from helpers import training
 from helpers.archives import pictures
+from helpers.blocks import BLOCK
 from helpers.cache import Pictures
 from helpers.catalog import run_folder
 from helpers.datasets import open_data
-from helpers.features import BLOCK, TRIED, FeatureCache, fastest_precision
+from helpers.features import TRIED, FeatureCache, fastest_precision
 from helpers.loaders import Batches
 from helpers.models import LeNet
 
@@ -230,9 +231,7 @@ def load_features(cache: FeatureCache) -> Pictures:
     """
     accelerator, samples = start(), cache.dataset.samples
     rank, processes = accelerator.process_index, accelerator.num_processes
-    cache.network.eval().to(memory_format=torch.channels_last)
-    cache._choose(cache._fingerprint(), 0)
-    if processes == 1 or len(samples) <= BLOCK * processes or cache._complete() is not None:
+    if processes == 1 or len(samples) <= BLOCK * processes or cache.finished():
         with accelerator.main_process_first():
             return cache.load()
 
