@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -62,9 +63,10 @@ class BlockFile:
     def good(self) -> tuple[tuple[int, ...], set[int]]:
         """Return the shape of a row by the journal, and the blocks whose checksums still hold."""
         try:
-            first, *lines = self.journal.read_text(encoding="ascii").splitlines()
-            shape = tuple(json.loads(first)["shape"])
-            sums = dict(map(int, line.split()) for line in lines if line.endswith(" "))
+            text = self.journal.read_text(encoding="ascii")
+            shape = tuple(json.loads(text.partition("\n")[0])["shape"])
+            lines = re.findall(r"^(\d+) (\d+) $", text, re.MULTILINE)  # no half ones
+            sums = {int(block): int(checksum) for block, checksum in lines}
             good, size = set(), self._row_bytes(shape)
             with self.file.open("rb") as file:
                 for block, checksum in sums.items():

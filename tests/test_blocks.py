@@ -42,14 +42,13 @@ def test_an_error_of_the_computing_stays_what_it_is_and_what_is_done_is_kept(sto
     assert np.array_equal(store.map(shape), ROWS)
 
 
-@pytest.mark.parametrize("cut", range(1, 14))
+@pytest.mark.parametrize("cut", range(1, 12))
 def test_half_a_line_in_the_journal_spoils_no_other(store, cut):
     with store.alone():
         shape = store.write(computed([0, 1]))
         whole = store.journal.read_bytes()
         store.journal.write_bytes(whole[:-cut])
-        done = store.good()[1]
-        assert done == ({0} if cut < 14 else set())
+        assert store.good()[1] == {0}
         store.write(computed([1, 2]), shape)
     assert store.good()[1] == {0, 1, 2}
 
