@@ -15,6 +15,7 @@ MISTAKES = [
         "the transform's work",
     ),
     ("AOIDataset", "(picture).unsqueeze(0)", "(picture.T.copy()).unsqueeze(0)", "height and width"),
+    ("AOIDataset", ", interpolation=cv2.INTER_AREA", "", "pixels were skipped"),
     ("AOIDataset", 'int(row["Label"])', 'float(row["Label"])', "whole number"),
     ("AOIDataset", 'int(row["Label"])', "index", "another row"),
     ("AOIDataset", "picture = self.transform(picture)", "self.transform(picture)", "was lost"),

@@ -29,21 +29,23 @@ def dataset(answer: type) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder, rows = Path(place), ["ID,Label"]
         y, x = np.mgrid[:60, :60]
-        pictures = [np.uint8(2 * x + y + 7 * number) for number in range(3)]
+        pictures = [np.uint8(2 * x + y + 7 * number + (x * y) % 5 * 12) for number in range(3)]
         for number, picture in enumerate(pictures):
             (folder / f"{number}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             rows.append(f"{number}.png,{2 * number}")
         (folder / "t.csv").write_text("\n".join([*rows, "gone.png,1"]))
         answer(folder / "t.csv", folder / "nothing here")  # reads no picture yet
-        small = answer(folder / "t.csv", folder, size=30)
+        small = answer(folder / "t.csv", folder, size=15)
         same(len(small), 4, "`__len__` is the number of rows of the table.")
         item = small[2]
         two(item, "picture", "label")
-        shrunk = cv2.resize(pictures[2], (30, 30), interpolation=cv2.INTER_AREA)
+        shrunk = cv2.resize(pictures[2], (15, 15), interpolation=cv2.INTER_AREA)
         expected = torch.from_numpy(shrunk).unsqueeze(0)
+        skipped = torch.from_numpy(cv2.resize(pictures[2], (15, 15))).unsqueeze(0)
         colour = expected.expand(3, -1, -1)
         same(
             *(item[0], expected, "which picture it is, or how it was read and resized."),
+            skipped=(skipped, "pixels were skipped: pass interpolation=cv2.INTER_AREA to resize."),
             flat=(expected[0], "the channel is missing. Add it in front: `unsqueeze(0)`."),
             colour=(colour, "three channels: read with cv2.IMREAD_GRAYSCALE."),
             bgr=(
@@ -66,7 +68,7 @@ def dataset(answer: type) -> None:
                 raise Wrong("make a tensor and add the channel before you call the transform.")
             return picture.float() + 1000
 
-        moved = answer(folder / "t.csv", folder, size=30, transform=shift)
+        moved = answer(folder / "t.csv", folder, size=15, transform=shift)
         same(moved[2][0], expected + 1000.0, "the transform was not used, or its result was lost.")
         log = cv2.utils.logging
         level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV would warn about the missing file
