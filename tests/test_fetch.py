@@ -636,15 +636,15 @@ def test_killed_while_unpacking_it_is_complete_or_absent(home, tmp_path):
 
 
 def kill_until_complete(home, body, begun, words):
-    """Kill a command six times at random moments after it has begun; then let it finish."""
+    """Kill a command six times, each time somewhat later after it has begun; then let it finish."""
     moment = random.Random(0)
     food = home / "data" / "food"
     kills = 0
-    for _ in range(6):
+    for number in range(6):
         process = command(*words)
         while process.poll() is None and not list(food.glob(begun)):
             time.sleep(0.005)
-        time.sleep(moment.uniform(0, 0.3))
+        time.sleep(number * moment.uniform(0, 0.1))  # the first one at once
         process.kill()
         process.communicate()
         if (food / "real").exists():
