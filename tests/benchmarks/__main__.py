@@ -29,6 +29,7 @@ def on_gpu(bench: Bench) -> Iterator[Line]:
 ROWS: dict[str, tuple[Callable[[Bench], Iterator[Line]], int, int]] = {
     # name: what measures it, and the seconds that it takes, whole and with --quick
     "aoi": (data_rows.aoi_passes, 40, 10),
+    "loading": (data_rows.cifar_loading, 5, 5),
     "cifar": (data_rows.cifar_pass, 60, 10),
     "training": (training_rows.cifar_training, 240, 20),
     "gpu": (on_gpu, 0, 0),

@@ -1,5 +1,6 @@
 """Rows about data: a pass over the inspection pictures, and one over CIFAR-10."""
 
+import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from helpers.archives import pictures
+from helpers.archives import cifar_batches, pictures
 from helpers.cache import Pictures, decode_once
+from helpers.cifar import batch_files
 from helpers.datasets import csv_images, open_data
 from helpers.loaders import Batches, photo_augment
 from helpers.models import CompactVGG
@@ -69,6 +71,28 @@ def aoi_passes(bench: Bench) -> Iterator[Line]:
         met=times <= 2,
         limit=f"{times:.1f}× a copy",
     )
+
+
+def cifar_loading(bench: Bench) -> Iterator[Line]:
+    """CIFAR-10 into memory: checked by us, or the bytes and what a plain pickle makes of them."""
+    with bench.silence():
+        data = open_data("cifar10")
+    folder = data.root / data.facts.inner
+    files = [*batch_files(folder, "train"), *batch_files(folder, "test")]
+
+    def plain() -> None:
+        for file in files:
+            file.read_bytes()
+            with file.open("rb") as stream:
+                pickle.load(stream, encoding="bytes")
+
+    def ours() -> None:
+        for split in ("train", "test"):
+            cifar_batches(folder, split, data.facts.classes)
+
+    found = bench.pairs(seconds(plain), seconds(ours))
+    what = f"{data.source}, {len(files)} files"
+    yield compared("CIFAR-10: into memory, checked", what, "at least 0.5×", found, 0.5)
 
 
 def cifar_pass(bench: Bench) -> Iterator[Line]:
