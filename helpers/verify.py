@@ -30,7 +30,7 @@ def _half(tens: int) -> Lane:
         f"notebooks-{tens}",
         (
             "python tests/cut_network.py python -m pytest --nbval --nbval-current-env "
-            "--nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg "
+            "--nbval-cell-timeout 1800 --nbval-sanitize-with tests/nbval_sanitize.cfg "
             f"--durations 5 notebooks --ignore-glob notebooks/{1 - tens}*",
             f"python tests/cut_network.py python tests/learner_copies.py {tens}",
         ),
@@ -94,7 +94,7 @@ def _failing(is_beside_others: bool, stopped: threading.Event, lane: Lane) -> li
     output = subprocess.PIPE if is_beside_others else None  # else their lines would be mixed
     failed = []
     for command in lane.commands:
-        if stopped.wait(0.1):  # seconds: an interrupt comes here a moment after it came there
+        if stopped.is_set():
             break
         print(f"\n$ {command}", flush=True)
         words = [sys.executable if word == "python" else word for word in command.split()]
@@ -105,4 +105,5 @@ def _failing(is_beside_others: bool, stopped: threading.Event, lane: Lane) -> li
             print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
         if done.returncode:
             failed.append(command)
+            stopped.wait(5)  # seconds: an interrupt comes here a moment after it came there
     return failed

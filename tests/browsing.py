@@ -85,11 +85,11 @@ def served(home, *words):
         yield _address(server, log)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+        server.wait(120)
 
 
 def _address(server, log):
-    for _ in range(600):
+    for _ in range(3000):  # tenths of a second
         found = re.search(r"http://127\.0\.0\.1:\S+", log.read_text())
         if found:
             return found.group()

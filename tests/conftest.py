@@ -12,6 +12,8 @@ import pytest
 
 os.environ.setdefault("WORKSHOP_HOME", str(Path(__file__).parents[1] / "build" / "test"))
 os.environ.setdefault("MPLBACKEND", "agg")
+for _name in ("http_proxy", "https_proxy", "all_proxy"):  # the servers of the tests are here
+    os.environ.pop(_name, None), os.environ.pop(_name.upper(), None)
 
 REPOSITORY = Path(__file__).parents[1]
 MADE_BY_MAKE = bool(shutil.which("make")) and (REPOSITORY / ".venv" / "ready").is_file()

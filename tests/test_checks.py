@@ -127,7 +127,8 @@ WILD = {
 
 @pytest.mark.parametrize("kind", WILD)
 def test_whatever_an_answer_does_the_notebook_goes_on(ask, monkeypatch, kind):
-    monkeypatch.setattr(feedback, "SECONDS", 2)
+    if "never ends" in kind:
+        monkeypatch.setattr(feedback, "SECONDS", 2)
     body, words = WILD[kind]
     before = sys.stdout, sys.stderr
     result, _, printed = ask("cross_entropy", f"def cross_entropy(logits, labels):\n    {body}")

