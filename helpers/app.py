@@ -4,7 +4,6 @@ import atexit
 import os
 import shutil
 import tempfile
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,19 +20,6 @@ if TYPE_CHECKING:
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "GRADIO_SHARE": "False",
-    "NO_PROXY": "127.0.0.1,localhost",
-}
-LAUNCH = {
-    "server_name": "127.0.0.1",
-    "share": False,
-    "ssr_mode": False,
-    "enable_monitoring": False,
-    "mcp_server": False,
-    "footer_links": [],
-    "max_file_size": MOST_BYTES,
-    "quiet": True,
-    "prevent_thread_lock": True,
 }
 
 
@@ -46,6 +32,9 @@ def gradio():
         If it is not installed.
     """
     os.environ.update(QUIET)
+    for name in ("no_proxy", "NO_PROXY"):  # Gradio asks its own page whether it is there
+        others = [one for one in os.environ.get(name, "").split(",") if one]
+        os.environ[name] = ",".join(dict.fromkeys([*others, "127.0.0.1", "localhost"]))
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="workshop-app-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)  # what people sent
@@ -57,17 +46,34 @@ def gradio():
             'Gradio is not installed. Run: python -m pip install -e ".[app]"'
         ) from error
 
-    async def refuse(url: str, *_: object) -> str:
+    async def refuse(url: str, *_: object, **__: object) -> str:
         raise gr.Error("An address is no picture: send the picture itself.")
 
     processing_utils.async_ssrf_protected_download = refuse  # else a client may name any address
     return gr
 
 
-def theme() -> "gr.themes.Base":
-    """Return a theme with the fonts of the reader's system; Gradio's own come from Google."""
-    gr = gradio()
-    return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+def launch(page: "gr.Blocks", **options) -> str:
+    """Start a page for this machine only, and return its address.
+
+    It sends no statistics, has no public link, and shows the fonts of the reader's system:
+    Gradio's own come from Google. `**options` are Gradio's, server_port for example.
+    """
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
+    _, address, _ = page.launch(
+        server_name="127.0.0.1",
+        share=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        footer_links=[],
+        max_file_size=MOST_BYTES,
+        theme=gradio().themes.Default(**fonts),
+        quiet=True,
+        prevent_thread_lock=True,
+        **options,
+    )
+    return address
 
 
 def overlay(answer: Answer) -> np.ndarray:
@@ -91,17 +97,18 @@ def page(predictor: Predictor) -> "gr.Blocks":
     Returns
     -------
     gradio.Blocks
-        To launch with `LAUNCH` and `theme`; its function is called "ask" over HTTP.
+        To `launch`; its function is called "ask" over HTTP.
     """
     gr = gradio()
 
     def ask(paths: Sequence[str | None]) -> tuple[list, list, list]:
         answers = predictor.ask_all([path or b"" for path in paths])
         verdicts = [
-            f"### No answer\n{a.refusal[:1].upper()}{a.refusal[1:]}" if a.refusal
+            "" if path is None  # it was taken away
+            else f"### No answer\n{a.refusal[:1].upper()}{a.refusal[1:]}" if a.refusal
             else f"### {next(iter(a.probabilities))}\nDistance {a.score:.1f}, at most "
             f"{predictor.guard.limit:.1f}: like the pictures it learned from."
-            for a in answers
+            for path, a in zip(paths, answers, strict=True)
         ]  # fmt: skip
         classes = [None if a.refusal else a.probabilities for a in answers]
         return verdicts, classes, [None if a.refusal else overlay(a) for a in answers]
@@ -140,13 +147,9 @@ def serve(run: str | Path | None = None, port: int | None = None, browser: bool 
     int
         0.
     """
+    gradio()  # if it is not installed, that is said before anything is computed
     blocks = page(Predictor(run))
-    _, address, _ = blocks.launch(server_port=port, theme=theme(), **LAUNCH)
+    address = launch(blocks, server_port=port, inbrowser=browser)
     print(f"The page is at {address} for this machine only. Ctrl+C ends it.", flush=True)
-    if browser:
-        webbrowser.open(address)
-    try:
-        blocks.block_thread()
-    finally:
-        blocks.close()
+    blocks.block_thread()  # until Ctrl+C; it closes the page
     return 0

@@ -97,25 +97,19 @@ def read_photo(path: Path) -> Image.Image:
     path = Path(path)
     try:
         with Image.open(path) as picture:
-            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
-                raise ValueError(
-                    f"{path.name} is an animated {picture.format} with {picture.n_frames} "
-                    "pictures. Save one of them as a file of its own, or delete it."
-                )
-            if picture.width * picture.height > MOST_PIXELS:
-                raise ValueError(
-                    f"{path.name} is {picture.width}×{picture.height} pixels, expected at most "
-                    f"{MOST_PIXELS / 1e6:.0f} million. Make it smaller, or delete it."
-                )
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
+            problem = _problem(picture)
+            if not problem:
+                picture.load()
+                upright = ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {path}.") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # broken files make Pillow raise nearly anything
         raise ValueError(
             f"{path.name} in {path.parent} cannot be decoded: it is damaged, cut off, or not a "
             f"picture ({error}). Get it again, or delete it."
         ) from error
+    if problem:
+        raise ValueError(f"{path.name} {problem}, or delete it.")
     if upright.mode in DEEP:  # Pillow's own conversion would clip at 255 and leave white
         upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
     if upright.mode in ("I", "F"):
@@ -123,6 +117,21 @@ def read_photo(path: Path) -> Image.Image:
             f"{path.name} has 32 bits per pixel, expected 8 or 16. Convert it, or delete it."
         )
     return upright.convert("RGB")
+
+
+def _problem(picture: Image.Image) -> str:
+    """Return what is wrong with a picture before it is decoded; nothing if it is right."""
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+        return (
+            f"is an animated {picture.format} with {picture.n_frames} pictures. "
+            "Save one of them as a file of its own"
+        )
+    if picture.width * picture.height > MOST_PIXELS:
+        return (
+            f"is {picture.width}×{picture.height} pixels, expected at most "
+            f"{MOST_PIXELS / 1e6:.0f} million. Make it smaller"
+        )
+    return ""
 
 
 class _Folder(ImageFolder):
@@ -151,11 +160,9 @@ class FolderImages(Dataset):
     classes : sequence of str
         Class names in the order of the labels; empty for a test set, whose labels are -1.
     size : int
-        Side in pixels of the square that every picture is resized to.
+        Side in pixels of the square that every picture is squeezed into.
     transform : callable, optional
         Applied to the picture, a uint8 tensor (3, size, size).
-    crop : bool
-        True: the shorter side is resized and the middle cut out. False: squeezed into the square.
 
     Raises
     ------
@@ -173,13 +180,11 @@ class FolderImages(Dataset):
         classes: Sequence[str],
         size: int = 64,
         transform: Callable[[Tensor], Tensor] | None = None,
-        crop: bool = False,
     ) -> None:
         self.image_dir = Path(folder)
         self.classes = tuple(classes)
         self.size = size
         self.transform = transform
-        self.crop = crop
         if not self.image_dir.is_dir():
             raise FileNotFoundError(
                 f"There is no folder {folder}. Was the archive unpacked completely?"
@@ -224,10 +229,6 @@ class FolderImages(Dataset):
     def pixels(self, index: int) -> np.ndarray:
         """Return one resized picture as uint8 (3, size, size)."""
         picture = np.asarray(read_photo(self.image_dir / self.ids[index]))  # (height, width, 3)
-        if self.crop:
-            side = min(picture.shape[:2])
-            top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
-            picture = picture[top : top + side, left : left + side]
         is_larger = min(picture.shape[:2]) > self.size
         # INTER_AREA averages when shrinking; when enlarging it would show blocks
         method = cv2.INTER_AREA if is_larger else cv2.INTER_LINEAR
@@ -245,7 +246,7 @@ def folder_images(data: OpenedData, split: str, **options) -> FolderImages:
     split : str
         A part that the catalog names, for example "train"; "test1" has no labels.
     **options
-        For `FolderImages`: size, transform, crop.
+        For `FolderImages`: size, transform.
 
     Returns
     -------
@@ -256,7 +257,7 @@ def folder_images(data: OpenedData, split: str, **options) -> FolderImages:
     return FolderImages(data.root / data.facts.inner / split, classes, **options)
 
 
-def pictures(data: OpenedData, split: str, size: int = 64, crop: bool = False) -> Pictures:
+def pictures(data: OpenedData, split: str, size: int = 64) -> Pictures:
     """Return all pictures of one part of CIFAR-10, food or pets.
 
     Parameters
@@ -267,8 +268,6 @@ def pictures(data: OpenedData, split: str, size: int = 64, crop: bool = False) -
         A part that the catalog names, for example "train".
     size : int
         Side in pixels; CIFAR-10 stays at 32.
-    crop : bool
-        See `FolderImages`.
 
     Returns
     -------
@@ -285,5 +284,5 @@ def pictures(data: OpenedData, split: str, size: int = 64, crop: bool = False) -
         raise ValueError(f"{data.facts.title} has no part {split!r}. There are: {parts}.")
     if data.facts.name == "cifar10":
         return cifar_batches(data.root / data.facts.inner, split, data.facts.classes)
-    cache = data_folder(data.facts.name) / "cache" / ("cropped" if crop else "squeezed")
-    return decode_once(folder_images(data, split, size=size, crop=crop), cache)
+    cache = data_folder(data.facts.name) / "cache"
+    return decode_once(folder_images(data, split, size=size), cache)

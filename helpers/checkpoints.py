@@ -1,13 +1,14 @@
 """Keep a training run on disk: the best network, the history, and where to resume."""
 
+import contextlib
 import csv
 import io
 import json
-import math
 import re
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,16 +18,8 @@ from torch import Tensor, nn
 from helpers.files import whole_file
 from helpers.models import ARCHITECTURES
 
-
-@dataclass
-class Progress:
-    """What a run has to remember to go on after an interruption."""
-
-    epoch: int = 0
-    history: list[dict] = field(default_factory=list)
-    best_accuracy: float = -1.0
-    best_loss: float = math.inf
-    best_epoch: int = 0
+if TYPE_CHECKING:
+    from helpers.training import Team
 
 
 @dataclass(frozen=True)
@@ -39,29 +32,21 @@ class Keeper:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None
     batches: int
     notes: dict | None
-    writes: bool = True
+    team: "Team"
 
-    def keep(self, state: Progress, row: dict) -> None:
+    def keep(self, history: list[dict], row: dict) -> None:
         """Add an epoch; save the network if it is the best yet, and where to resume."""
-        better = (row["valid_accuracy"], -row["valid_loss"]) > (
-            state.best_accuracy,
-            -state.best_loss,
-        )
-        if better:
-            state.best_accuracy, state.best_loss = row["valid_accuracy"], row["valid_loss"]
-            state.best_epoch = row["epoch"]
-        state.history.append(row)
-        if self.run is not None and self.writes:
-            self._write(replace(state, epoch=row["epoch"]), better)
-        state.epoch = row["epoch"]
+        if self.run is not None and self.team.leads:
+            self._write([*history, row])
+        history.append(row)
 
-    def _write(self, state: Progress, better: bool) -> None:
-        if better:
+    def _write(self, history: list[dict]) -> None:
+        if _best(history) is history[-1]:
             save_model(self.model, self.run / "model.safetensors")
         buffer = io.BytesIO()
         torch.save(
             {
-                "progress": asdict(state),
+                "history": history,
                 "made_with": self._made_with(),
                 "model": self.model.state_dict(),
                 "optimizer": _plain(self.optimizer.state_dict()),
@@ -73,10 +58,10 @@ class Keeper:
         with whole_file(self.run / "last.pt") as partial:
             partial.write_bytes(buffer.getbuffer())
         with whole_file(self.run / "history.csv") as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(state.history[-1]))
+            writer = csv.DictWriter(file, fieldnames=list(history[-1]))
             writer.writeheader()
-            writer.writerows(state.history)
-        write_metrics(self.run, _metrics(state, self.model, self.notes))
+            writer.writerows(history)
+        write_metrics(self.run, _metrics(history, self.model, self.notes))
 
     def _made_with(self) -> str:
         """Return in words what must be the same for a run to be resumed."""
@@ -88,16 +73,26 @@ class Keeper:
             f"{f' of {steps} steps' if steps else ''}"
         )
 
-    def load(self) -> Progress:
-        """Bring model, optimizer and scheduler to where an interrupted run stopped."""
-        if self.run is None or not (self.run / "last.pt").is_file():
-            return Progress()
+    def start_over(self) -> list[dict]:
+        """Forget where an older run stopped, so that nobody resumes that one by mistake."""
+        if self.run is not None and self.team.leads:
+            with contextlib.suppress(OSError):  # what cannot be written to is told after an epoch
+                (self.run / "last.pt").unlink(missing_ok=True)
+        return []
+
+    def load(self) -> list[dict]:
+        """Bring model, optimizer and schedule to where a run stopped, and return its history."""
+        if self.run is None:
+            return []
         file = self.run / "last.pt"
+        is_here = self.team.leads and file.is_file()
+        content = self.team.shared(file.read_bytes() if is_here else None)
+        if content is None:
+            return []
         start_over = "Call fit with resume=False to start over."
         try:
-            saved = torch.load(file, map_location="cpu", weights_only=True)
-            progress = Progress(**saved["progress"])
-            made_with = saved["made_with"]
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            history, made_with = saved["history"], saved["made_with"]
         except Exception as error:  # a damaged file makes torch raise nearly anything
             raise ValueError(
                 f"{file} is damaged or cut off, so it cannot be resumed. {start_over}"
@@ -114,7 +109,12 @@ class Keeper:
         if self.scheduler:
             self.scheduler.load_state_dict(saved["scheduler"])
         _set_random_states(saved["random"])
-        return progress
+        return history
+
+
+def _best(history: list[dict]) -> dict:
+    """Return the first of the best epochs; the loss decides between equal accuracies."""
+    return max(history, key=lambda row: (row["valid_accuracy"], -row["valid_loss"]))
 
 
 def _plain(value):
@@ -146,13 +146,14 @@ def _set_random_states(states: dict[str, Tensor]) -> None:
         torch.mps.set_rng_state(states["mps"])
 
 
-def _metrics(state: Progress, model: nn.Module, notes: dict | None) -> dict:
+def _metrics(history: list[dict], model: nn.Module, notes: dict | None) -> dict:
     """Return the plain numbers of a run."""
+    best = _best(history)
     return (notes or {}) | {
-        "valid_accuracy": state.best_accuracy,
-        "best_epoch": state.best_epoch,
-        "epochs": state.epoch,
-        "seconds": sum(row["seconds"] for row in state.history),
+        "valid_accuracy": best["valid_accuracy"],
+        "best_epoch": best["epoch"],
+        "epochs": len(history),
+        "seconds": sum(row["seconds"] for row in history),
         "parameters": sum(p.numel() for p in model.parameters()),
         "device": str(next(model.parameters()).device),
         "peak_memory_mb": peak_memory() / 1e6,

@@ -312,8 +312,10 @@ def paste(checks: list[Check]) -> str:
         f"Folder: {home()}",
         f"Python: {sys.executable}",
     ]
-    text = "\n".join(["```", *lines, "```"]).replace(str(Path.home()), "~")
-    text = re.sub(rf"(?<=[/\\]){re.escape(Path.home().name)}(?=[/\\])", "…", text)
+    text = "\n".join(["```", *lines, "```"])
+    if Path.home().name:  # in some containers it is /
+        text = text.replace(str(Path.home()), "~")
+        text = re.sub(rf"(?<=[/\\]){re.escape(Path.home().name)}(?=[/\\])", "…", text)
     text = re.sub("//[^/@ ]+@", "//", text)  # a name and a password in an address
     return (
         f"{text}\nStep and cell: (for example step 07, the third code cell)\n"

@@ -59,7 +59,8 @@ def fetch(name: str, source: str | Path | None = None) -> Path:
     if is_here:
         print(f"Here already. {describe(facts, real)}")
     elif facts.archive is None:
-        if not has_extras or byhand.find(supply.folder):
+        began = real.is_dir() and not supply.folder  # somebody has put files there
+        if began or not has_extras or byhand.find(supply.folder):
             byhand.fetch(facts, supply.folder)
             print(describe(facts, real))
     elif real.exists():

@@ -88,7 +88,7 @@ def table() -> str:
     for facts in WEIGHTS.values():
         file = weights_folder() / facts.archive.file
         rows.append((facts.name, "yes" if file.is_file() else "-", "", _size(file), facts.licence))
-        if not file.is_file():
+        if not file.is_file() and facts.archive.urls:
             advice.append(
                 (f"{facts.title} weights ({facts.archive.size / 1e6:,.0f} MB)", facts.name)
             )

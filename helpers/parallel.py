@@ -10,11 +10,11 @@ import io
 import os
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from accelerate import Accelerator, notebook_launcher
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, distributed, nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, start_processes
 from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from helpers import training
@@ -107,12 +107,16 @@ class Part:
 
 
 class Processes(training.Team):
-    """All processes of a run; the first one writes."""
+    """All processes of a run; the first one reads and writes its folder."""
 
     def __init__(self, accelerator: Accelerator, model: nn.Module) -> None:
         self.accelerator, self.model = accelerator, model
         self.leads = accelerator.is_main_process
         self.hides_bar = not (self.leads and sys.stderr.isatty())
+
+    def shared(self, content: bytes | None) -> bytes | None:
+        """Return what the first process has read."""
+        return broadcast_object_list([content])[0]
 
     def whole(self, scores: training.Scores, loader: Part) -> training.Scores:
         """Return the averages over all pictures, and make the running means of batch norm equal."""
@@ -162,7 +166,29 @@ def fit(
     """
     accelerator = start()
     rank, processes = accelerator.process_index, accelerator.num_processes
+    _check(train, valid, processes)
+    model = model.to(accelerator.device)
+    if accelerator.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    parts = [Part(loader, rank, processes) for loader in (train, valid)]
+    shared = accelerator.prepare_model(model)
+    if processes > 1:
+        shared.broadcast_buffers = False  # would wait for a part that has no batch any more
+        shared.register_comm_hook(parts[0], _weighted_sum)
+    options |= {"run": run, "resume": resume, "team": Processes(accelerator, model)}
+    try:
+        return training.fit(shared, *parts, optimizer, epochs, **options)
+    except RuntimeError as error:
+        if processes == 1 or not GONE.search(str(error)):
+            raise
+        kept = " The finished epochs are kept: resume=True goes on from there." if run else ""
+        raise ConnectionError(f"Another process of this run is gone.{kept}") from error
+
+
+def _check(train: Batches | DataLoader, valid: Batches | DataLoader, processes: int) -> None:
+    """Refuse what cannot be dealt out."""
     last = len(train.sampler) % train.batch_size or train.batch_size
+    last = train.batch_size if getattr(train, "drop_last", False) else last
     if min(last, len(valid.sampler)) < processes:
         raise ValueError(
             f"The last batch has {last} pictures and the validation part {len(valid.sampler)}: "
@@ -173,43 +199,12 @@ def fit(
             "This DataLoader shuffles differently in each process, so pictures would be missed. "
             "Use helpers.loaders.make_loader(…, shuffle=True)."
         )
-    model = model.to(accelerator.device)
-    if accelerator.device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    parts = [Part(loader, rank, processes) for loader in (train, valid)]
-    shared = accelerator.prepare_model(model)
-    if processes > 1:
-        shared.broadcast_buffers = False  # would wait for a part that has no batch any more
-        shared.register_comm_hook(parts[0], _weighted_sum)
-    options |= {"resume": resume, "team": Processes(accelerator, model)}
-    with TemporaryDirectory() as place:
-        try:
-            run = _run_folder(accelerator, run, resume, Path(place))
-            return training.fit(shared, *parts, optimizer, epochs, run=run, **options)
-        except RuntimeError as error:
-            if processes == 1 or not GONE.search(str(error)):
-                raise
-            kept = " The finished epochs are kept: resume=True goes on from there." if run else ""
-            raise ConnectionError(f"Another process of this run is gone.{kept}") from error
 
 
 def _weighted_sum(part: Part, bucket: distributed.GradBucket) -> torch.futures.Future[Tensor]:
     """Add up the gradients of all processes, each by its share of the batch."""
     work = distributed.all_reduce(bucket.buffer().mul_(part.weight), async_op=True)
     return work.get_future().then(lambda future: future.value()[0])
-
-
-def _run_folder(accelerator: Accelerator, run: Path | None, resume: bool, place: Path):
-    """Return the run folder; elsewhere than in the first process, a copy of what it resumes."""
-    file, content = run and Path(run) / "last.pt", None
-    if accelerator.is_main_process and resume and file and file.is_file():
-        content = file.read_bytes()
-    (content,) = broadcast_object_list([content])
-    if accelerator.is_main_process or run is None:
-        return run
-    if content is not None:
-        (place / "last.pt").write_bytes(content)
-    return place
 
 
 class _Joined(FeatureCache):
@@ -277,21 +272,39 @@ def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
         If one is killed or fails. The others are ended too.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}  # 0: any free port
     try:
         if sys.platform == "linux" and not torch.cuda.is_available():  # else a fork may hang
+            place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}  # 0: any free port
             with contextlib.redirect_stdout(io.StringIO()):  # "Launching training on 2 CPUs."
                 notebook_launcher(function, arguments, num_processes=processes, **place)
         else:
-            config = LaunchConfig(1, 1, processes, max_restarts=0, start_method="spawn", **place)
-            elastic_launch(config, function)(*arguments)
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            words = (function, arguments, processes, port)
+            start_processes(_join, words, processes, start_method="spawn")
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        reason = failure.signal_name() if failure.exitcode < 0 else str(failure.message).strip()
-        raise ChildProcessError(
-            f"Process {rank} of {processes} ended early: {reason}. The others were ended too. "
-            "What was finished is in the run folder: resume=True goes on from there."
-        ) from None
+        said = failure.message["message"] if isinstance(failure.message, dict) else failure.message
+        reason = failure.signal_name() if failure.exitcode < 0 else said.strip()
+        raise _ended_early(rank, processes, reason) from None
+    except (ProcessRaisedException, ProcessExitedException) as error:
+        reason = getattr(error, "signal_name", None) or str(error).strip().splitlines()[-1]
+        raise _ended_early(error.error_index, processes, reason) from None
+
+
+def _join(rank: int, function: Callable, arguments: tuple, processes: int, port: int) -> None:
+    """Call a function in a new process, after telling it what `torchrun` would."""
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes}
+    told |= {"LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    function(*arguments)
+
+
+def _ended_early(rank: int, processes: int, reason: str) -> ChildProcessError:
+    return ChildProcessError(
+        f"Process {rank} of {processes} ended early: {reason.rstrip('.')}. The others were ended "
+        "too. If it was training, the finished epochs are kept: resume=True goes on from there."
+    )
 
 
 def train_food(run: Path, epochs: int = 8, batch_size: int = 30, resume: bool = False) -> None:

@@ -42,7 +42,6 @@ def show_pictures(
     titles: Sequence[str] = (),
     columns: int = 6,
     heading: str = "",
-    colours: Sequence[str] = (),
 ) -> None:
     """Show pictures side by side, in true brightness.
 
@@ -57,8 +56,6 @@ def show_pictures(
         Pictures in a row.
     heading : str
         Stands above all.
-    colours : sequence of str
-        Of the titles, one a picture.
     """
     if not len(pictures):
         pictures, titles = [np.ones((8, 8))], ["none"]
@@ -78,12 +75,7 @@ def show_pictures(
     for number, (axis, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
         _draw(axis, picture)
         if len(titles):
-            axis.set_title(
-                titles[number],
-                fontsize=12,
-                loc="center",
-                color=colours[number] if len(colours) else "black",
-            )
+            axis.set_title(titles[number], fontsize=12, loc="center", color="black")
     if heading:
         axes[0, 0].figure.suptitle(heading, x=0.01, ha="left", fontsize=15)
     in_colour = any(3 in np.asarray(picture).shape for picture in pictures)

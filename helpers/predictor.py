@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import hashlib
-import io
 import json
 import math
 import sys
@@ -176,10 +175,11 @@ class Predictor:
         heat = (slope * maps).sum(dim=1).relu().detach()  # (B, h, w)
         heat = (heat / heat.amax(dim=(1, 2), keepdim=True).clamp(min=1e-9)).cpu().numpy()
         found = zip(photos, logits.softmax(dim=1).tolist(), scores.tolist(), heat, strict=True)
-        return [
-            Answer(self._verdict(score), self._ranked(row), score, photo, looked)
-            for photo, row, score, looked in found
-        ]
+        answers = []
+        for photo, row, score, looked in found:
+            ranked = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
+            answers.append(Answer(self._verdict(score), dict(ranked), score, photo, looked))
+        return answers
 
     def _verdict(self, score: float) -> str:
         if score <= self.guard.limit:
@@ -188,10 +188,6 @@ class Predictor:
             f"this is unlike the pictures it learned from ({self.facts.title}: distance "
             f"{score:.1f}, at most {self.guard.limit:.1f})."
         )
-
-    def _ranked(self, row: list[float]) -> dict[str, float]:
-        pairs = zip(self.classes, row, strict=True)
-        return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
     def batch(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Return pictures as the network and its exported file take them: (B, C, size, size)."""
@@ -260,14 +256,14 @@ class Predictor:
         sizes = ({0: torch.export.Dim("batch")},)
         program = torch.export.export(network, (example,), dynamic_shapes=sizes)
         about = json.dumps({"classes": self.classes, "input": ["batch", *self._shape]})
-        buffer = io.BytesIO()
-        torch.export.save(program, buffer, extra_files={"about.json": about})
-        again = torch.export.load(io.BytesIO(buffer.getvalue())).module()
-        difference = (again(example[:3]) - network(example[:3])).abs().max().item()
-        if difference > 1e-4:
-            raise ValueError(f"The exported network's answers differ by {difference}.")
         with whole_file(Path(file)) as partial:
-            partial.write_bytes(buffer.getvalue())
+            with partial.open("wb") as stream:
+                torch.export.save(program, stream, extra_files={"about.json": about})
+            with partial.open("rb") as stream:
+                again = torch.export.load(stream).module()
+            difference = (again(example[:3]) - network(example[:3])).abs().max().item()
+            if difference > 1e-4:
+                raise ValueError(f"The exported network's answers differ by {difference}.")
         return Path(file)
 
 
@@ -304,11 +300,15 @@ def _last(data: OpenedData) -> str:
 def _some(data: OpenedData, split: str, most: int) -> list[Image.Image]:
     """Return up to `most` pictures of a part, evenly chosen, read as uploads are."""
     if data.facts.name == "cifar10":
-        images = read_all(data, split).images[:most].permute(0, 2, 3, 1).numpy()
-        return [Image.fromarray(pixels) for pixels in images]
+        images = read_all(data, split).images.permute(0, 2, 3, 1).numpy()
+        return [Image.fromarray(images[row]) for row in _evenly(len(images), most)]
     images = (csv_images if data.facts.name == "aoi" else folder_images)(data, split)
-    chosen = images.ids[:: max(1, len(images.ids) // most)][:most]
+    chosen = (images.ids[row] for row in _evenly(len(images), most))
     return [read_upload(images.image_dir / name) for name in chosen]
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    return np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
 
 
 def report(run: str | None, pictures: Sequence[str], export: str | None = None) -> int:
@@ -323,7 +323,9 @@ def report(run: str | None, pictures: Sequence[str], export: str | None = None) 
         predictor = Predictor(run)
     if export:
         print(f"Written: {predictor.export(export)}", file=sys.stderr)
-    answers = [predictor.ask(picture) for picture in pictures]
-    for picture, answer in zip(pictures, answers, strict=True):
-        print(f"{picture}: {answer}")
-    return int(any(answer.refusal for answer in answers))
+    refused = False
+    for picture in pictures:  # an answer holds the whole picture, so one at a time
+        answer = predictor.ask(picture)
+        print(f"{picture}: {answer}", flush=True)
+        refused |= bool(answer.refusal)
+    return int(refused)

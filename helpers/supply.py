@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from helpers.catalog import Archive, data_folder
 from helpers.download import CHUNK, INSTEAD, DownloadError, Resumable
-from helpers.files import NOT_WRITABLE, explained
+from helpers.files import NOT_WRITABLE, explained, whole_file
 
 pooch.get_logger().setLevel("WARNING")  # where a download goes is said here, in one line
 
@@ -94,7 +94,7 @@ class Supply:
             )
         size = source.stat().st_size
         bar = tqdm(total=size, unit="B", unit_scale=True, desc=archive.file)
-        with source.open("rb") as here, target.open("wb") as there, bar:
+        with source.open("rb") as here, whole_file(target) as part, part.open("wb") as there, bar:
             while chunk := here.read(CHUNK):
                 there.write(chunk)
                 bar.update(len(chunk))

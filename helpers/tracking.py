@@ -1,13 +1,11 @@
 """Loggers for `fit`: TensorBoard's event files, and MLflow's store."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-
-from torch import Tensor
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # MLflow reads it when it is imported
 Settings = Mapping[str, float | str]  # hyper-parameters
@@ -44,18 +42,6 @@ class TensorBoard:
                 self.writer.file_writer.add_summary(self.end)
             self.writer.close()
             self.writer = None
-
-    def pictures(
-        self, epoch: int, confusion: Tensor, classes: Sequence[str], wrong: Mapping[str, Tensor]
-    ) -> None:
-        """Add the counts (true, predicted), and pictures (C, height, width), 0..1, by name."""
-        from torchmetrics.utilities.plot import plot_confusion_matrix
-
-        figure, _ = plot_confusion_matrix(confusion, labels=list(classes), cmap="Blues")
-        with self.board.SummaryWriter(self.folder) as writer:
-            writer.add_figure("confusion", figure, epoch)
-            for name, picture in wrong.items():
-                writer.add_image(f"wrong/{name}", picture.clamp(0, 1), epoch)
 
 
 class MLflow:

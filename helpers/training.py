@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from helpers.checkpoints import Keeper, Progress
+from helpers.checkpoints import Keeper
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +31,12 @@ class Scores:
 class Team:
     """The processes that train together: here just this one. `helpers.parallel` has the others."""
 
-    leads = True  # this process writes the results
+    leads = True  # this process reads and writes the run folder
     hides_bar = False
+
+    def shared(self, content: bytes | None) -> bytes | None:
+        """Return in all processes what the one that leads has read."""
+        return content
 
     def whole(self, scores: Scores, loader: Loader) -> Scores:
         """Return the averages over what all processes saw, from what this one saw of `loader`."""
@@ -261,33 +265,33 @@ def fit(
     folder = Path(run) if run else None
     is_wrapped = isinstance(model, nn.parallel.DistributedDataParallel)
     network = model.module if is_wrapped else model
-    keeper = Keeper(folder, network, optimizer, scheduler, len(train), notes, team.leads)
-    state = keeper.load() if resume else Progress()
-    done = state.epoch * len(train)
+    keeper = Keeper(folder, network, optimizer, scheduler, len(train), notes, team)
+    history = keeper.load() if resume else keeper.start_over()
+    done = len(history)
     with (
         tqdm(
             total=epochs * len(train),
-            initial=done,
-            desc=f"{desc} {state.epoch}/{epochs}",
+            initial=done * len(train),
+            desc=f"{desc} {done}/{epochs}",
             disable=team.hides_bar or desc is None,
         ) as bar,
         _closed_at_the_end(loggers),
     ):
         try:
-            for epoch in range(state.epoch + 1, epochs + 1):
+            for epoch in range(done + 1, epochs + 1):
                 bar.set_description(f"{desc} {epoch}/{epochs}")
                 parts = (model, train, valid, optimizer, loss_fn, scheduler)
                 row = _one_epoch(*parts, bar, epoch, precision, team)
-                keeper.keep(state, row)
+                keeper.keep(history, row)
                 numbers = {name: value for name, value in row.items() if name != "epoch"}
                 for logger in loggers:
                     logger.log(epoch, numbers)
         except KeyboardInterrupt as interrupt:
-            interrupt.add_note(f"Stopped after {state.epoch} of {epochs} epochs.")
-            if run and state.epoch:
+            interrupt.add_note(f"Stopped after {len(history)} of {epochs} epochs.")
+            if run and history:
                 interrupt.add_note(f"They are in {run}: call fit again with resume=True.")
             raise
-    return pd.DataFrame(state.history)
+    return pd.DataFrame(history)
 
 
 @contextmanager

@@ -58,32 +58,6 @@ def notebook_files(only: str | None = None) -> list[Path]:
     return chosen
 
 
-def minutes(notebook: nbformat.NotebookNode) -> int:
-    """Return how long it takes to read and do a step: what its header says.
-
-    The rule: 150 words a minute, 5 seconds for a line of code, half a minute for a figure, 4
-    minutes for an exercise, and one for the machine; to the nearest 5. `python -m helpers run`
-    measures the machine's part.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        Complete.
-
-    Returns
-    -------
-    int
-        Minutes.
-    """
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    words = sum(len(re.findall(r"\w+", source)) for source in text)
-    lines = sum(len(re.findall(r"^\s*(?!###)\S", source, flags=re.M)) for source in code)
-    figures = sum(bool(re.search(r"^\s*show_", source, flags=re.M)) for source in code)
-    exercises = sum(bool(re.match(r"\w+ = checks\.", source)) for source in code)
-    return 5 * round((words / 150 + lines / 12 + figures / 2 + 4 * exercises + 1) / 5)
-
-
 def execute(file: Path) -> nbformat.NotebookNode:
     """Execute a notebook from its first cell to its last.
 

@@ -8,12 +8,27 @@ import nbformat
 
 from helpers.feedback import without_markers
 from helpers.slides import KINDS
-from helpers.workbook import minutes
 
 HEADER = ("**You will be able to**", "**Minutes**", "**Needs**", "**Leaves**")
 MOST_LINES = 18  # in a code cell
 MOST_BYTES = 1_500_000
 TAGS = {"nbval-ignore-output", "nbval-skip", "nbval-raises-exception"}
+
+
+def minutes(notebook: nbformat.NotebookNode) -> int:
+    """Return how long it takes to read and do a step: what its header says.
+
+    The rule: 150 words a minute, 5 seconds for a line of code, half a minute for a figure, 4
+    minutes for an exercise, and one for the machine; to the nearest 5. `python -m helpers run`
+    measures the machine's part.
+    """
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    words = sum(len(re.findall(r"\w+", source)) for source in text)
+    lines = sum(len(re.findall(r"^\s*(?!###)\S", source, flags=re.M)) for source in code)
+    figures = sum(bool(re.search(r"^\s*show_", source, flags=re.M)) for source in code)
+    exercises = sum(bool(re.match(r"\w+ = checks\.", source)) for source in code)
+    return 5 * round((words / 150 + lines / 12 + figures / 2 + 4 * exercises + 1) / 5)
 
 
 def faults(file):
@@ -41,7 +56,7 @@ def _structure(file, notebook, cells, text):
     if not cells or cells[0].cell_type != "markdown" or not title.startswith(f"# {step} "):
         yield f"the first cell must be the header '# {step} …'"
     if f"| **Minutes** | {minutes(notebook)} |" not in title:
-        yield f"the header must say {minutes(notebook)} minutes: see helpers.workbook.minutes"
+        yield f"the header must say {minutes(notebook)} minutes: see tests/notebook_rules.py"
     for part in HEADER:
         if part not in title:
             yield f"the header has no {part}"

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -97,18 +98,26 @@ def add_up(folder):
     (folder / f"rank-{accelerator.process_index}").write_text(str(total.item()))
 
 
+def die():
+    """Be killed in the second process."""
+    if os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(300)
+
+
+def fail():
+    """Fail in the second process."""
+    if os.environ["RANK"] == "1":
+        raise ValueError("Choose another batch size.")
+    time.sleep(300)
+
+
 def main(folder, task):
     """Do a task in one of several processes; each has a folder of its own, as on its own disk."""
     rank = int(os.environ["RANK"])
     own = folder / f"rank-{rank}"
     if task == "kill":
         train(parallel.fit, own / "run", loss_fn=Fatal() if rank == 1 else None)
-    elif task == "shuffled":
-        train(
-            parallel.fit,
-            None,
-            make=lambda count, shuffle=False: DataLoader(noisy(count), BATCH, shuffle),
-        )
     elif task == "resume":
         train(parallel.fit, own / "run", resume=True)
     else:

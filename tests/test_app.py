@@ -286,10 +286,10 @@ def test_a_run_that_is_not_there_is_named(shared, capsys):
 def server(shared):
     """The page in a process of its own, with the network cut: its address and its process."""
     pytest.importorskip("gradio")
-    from helpers.app import LAUNCH, page, theme
+    from helpers.app import launch, page
 
     blocks = page(shared[1])
-    _, address, _ = blocks.launch(theme=theme(), **LAUNCH)
+    address = launch(blocks)
     yield address
     blocks.close(verbose=False)
 
@@ -304,7 +304,7 @@ def send(address, data, name="picture.png"):
 
 
 def ask(address, path):
-    picture = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    picture = path and {"path": path, "meta": {"_type": "gradio.FileData"}}
     url = f"{address}gradio_api/call/ask"
     event = requests.post(url, json={"data": [picture]}, timeout=60).json()["event_id"]
     said = requests.get(f"{url}/{event}", timeout=120).text
@@ -342,6 +342,16 @@ def test_an_address_is_not_fetched_and_no_other_file_is_read(server):
         with pytest.raises(AssertionError, match="event: error"):
             ask(server, path)
     assert send(server, in_bytes(drawn(1)))[0].startswith("###")
+
+
+def test_a_picture_that_was_taken_away_gets_no_verdict(server):
+    assert ask(server, None) == ["", {}, None]
+
+
+def test_behind_a_proxy_the_page_is_reached_and_other_exceptions_stay():
+    code = "from helpers.app import gradio; gradio(); import os; print(os.environ['no_proxy'])"
+    said = run_python(code, no_proxy="intranet", NO_PROXY="").stdout
+    assert said == "intranet,127.0.0.1,localhost\n"
 
 
 def test_the_memory_stays_flat(server):

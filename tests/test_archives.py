@@ -455,14 +455,23 @@ def test_pictures_without_labels(tmp_path, home):
     assert test.images[0, :, 5, 5].tolist() == pytest.approx([0, 0, 255], abs=3)
 
 
-def test_squeezing_and_cropping(tmp_path):
+def test_a_picture_is_squeezed_into_the_square(tmp_path):
     (tmp_path / "a").mkdir()
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[:, 20:60] = 255  # the middle square is white
     Image.fromarray(picture).save(tmp_path / "a" / "1.png")
-    squeezed, cropped = (FolderImages(tmp_path, ("a",), 20, crop=c)[0][0] for c in (False, True))
+    ((squeezed, _),) = FolderImages(tmp_path, ("a",), 20)
     assert squeezed[0, 10].tolist() == [0] * 5 + [255] * 10 + [0] * 5
-    assert cropped.min() == 255
+
+
+@pytest.mark.parametrize("place, byte", [(8, 7), (12, 1)])  # Pillow: TypeError, ValueError
+def test_a_tiff_with_a_wrong_byte_is_refused_by_name(tmp_path, place, byte):
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "TIFF")
+    buffer.getbuffer()[place] = byte
+    (tmp_path / "a.tif").write_bytes(buffer.getvalue())
+    with pytest.raises(ValueError, match="a.tif in .* cannot be decoded"):
+        read_photo(tmp_path / "a.tif")
 
 
 def test_a_truncated_jpeg_is_refused_by_name(food):

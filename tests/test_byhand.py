@@ -1,6 +1,8 @@
 """AOI as people really put it there."""
 
 import shutil
+import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from helpers.__main__ import main
 from helpers.catalog import AOI
 from helpers.datasets import open_data
 from helpers.fetch import fetch
+from helpers.mirror import Mirror, write_sums
 
 
 @pytest.fixture
@@ -53,6 +56,23 @@ def test_it_says_where_which_files_and_where_to_put_them(home, capsys):
         assert name in said
     assert str(home / "data" / "aoi" / "real") in said
     assert "Traceback" not in said
+
+
+def test_in_a_room_with_a_mirror_what_is_in_place_is_put_right_too(
+    real, home, tmp_path, monkeypatch
+):
+    (real / "train.csv").rename(real / "Train.csv.txt")
+    with zipfile.ZipFile(tmp_path / "aoi_six_images.zip", "w") as bundle:
+        bundle.writestr("train.csv", "ID,Label\n")
+    write_sums(tmp_path)
+    with Mirror(tmp_path, "127.0.0.1") as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv("WORKSHOP_MIRROR", server.address)
+        try:
+            assert main(["data", "aoi"]) == 0
+        finally:
+            server.shutdown()
+    assert open_data("aoi").source == "real"
 
 
 def test_what_is_in_place_is_used(real, home, capsys):

@@ -1,5 +1,6 @@
 """Fetching from servers and folders that do not behave. Nothing here is mocked: see Server."""
 
+import errno
 import hashlib
 import io
 import os
@@ -602,6 +603,19 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_no_data(home, tmp_path, nam
     assert result.stdout.split()[-3:] == ["exit", "1", "download"]
 
 
+def test_a_copy_that_fills_the_disk_leaves_nothing_behind(home, tmp_path, monkeypatch):
+    (tmp_path / ZIP).write_bytes(FOOD)
+    (tmp_path / "SHA256SUMS").write_text(sums({ZIP: FOOD}))
+
+    def full(bar, count):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(supply.tqdm, "update", full)
+    with pytest.raises(OSError, match="The disk is full. Free some space and run this again"):
+        fetch("food", tmp_path)
+    assert [path.name for path in (home / "data" / "food" / "download").iterdir()] == [".lock"]
+
+
 def test_a_read_only_folder_is_explained(home, tmp_path, namespace):
     (tmp_path / ZIP).write_bytes(FOOD)
     (tmp_path / "SHA256SUMS").write_text(sums({ZIP: FOOD}))
@@ -649,7 +663,7 @@ def dying(*words):
     left -= 1
     return extract(*words) if left else os._exit(9)
 zipfile.ZipFile.extract = dying
-files._move = lambda *paths: os._exit(9)
+files._move = lambda new, place: os._exit(9) if new.is_dir() else new.replace(place)
 main(["data", "food", "--from", sys.argv[2]])
 """
 

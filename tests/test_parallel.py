@@ -13,6 +13,7 @@ import pandas as pd
 import parallel_work as work
 import pytest
 from conftest import REPOSITORY, run_python, write_png
+from torch.utils.data import DataLoader
 
 from helpers import parallel, training
 
@@ -35,6 +36,9 @@ def torchrun(folder, task):
 
 def numbers(history):
     return history.drop(columns="seconds").to_numpy()
+
+
+FOLDERS = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +118,15 @@ def test_a_batch_too_small_to_deal_out_is_refused(monkeypatch):
     monkeypatch.setattr(work, "TRAIN", 41)  # the last batch has one picture
     with pytest.raises(ValueError, match="The last batch has 1 .* Choose another batch size"):
         work.train(parallel.fit, None)
+    dropped = DataLoader(work.noisy(41), work.BATCH, drop_last=True)
+    parallel._check(dropped, dropped, 2)
+
+
+def test_a_loader_that_shuffles_differently_in_each_process_is_refused():
+    loader = DataLoader(work.noisy(40), work.BATCH, shuffle=True)
+    parallel._check(loader, loader, 1)
+    with pytest.raises(ValueError, match="shuffles differently in each process"):
+        parallel._check(loader, loader, 2)
 
 
 @pytest.mark.slow
@@ -127,23 +140,24 @@ def test_a_killed_process_ends_the_run_and_it_is_resumed(tmp_path, alone):
     np.testing.assert_allclose(numbers(history), numbers(alone), **SAME)
 
 
-def test_launch_says_who_was_killed():
-    code = """
-        import os, signal
-        from helpers.parallel import launch
+@pytest.mark.parametrize("beside_a_gpu", [False, True])  # it would fork, or not
+@pytest.mark.parametrize(
+    ("task", "reason"), [("die", "SIGKILL"), ("fail", "ValueError: Choose another batch size")]
+)
+def test_launch_says_in_one_sentence_who_ended_and_why(task, reason, beside_a_gpu):
+    code = f"""
+        import parallel_work, torch
+        from helpers import parallel
 
-        def work(word):
-            if os.environ["RANK"] == "1":
-                os.kill(os.getpid(), signal.SIGKILL)
-            import time; time.sleep(60)
-
+        torch.cuda.is_available = lambda: {beside_a_gpu}
         try:
-            launch(work, "a word")
+            parallel.launch(parallel_work.{task})
         except ChildProcessError as error:
             print(error)
         """
-    result = run_python(textwrap.dedent(code), OMP_NUM_THREADS="1")
-    assert result.stdout.startswith("Process 1 of 2 ended early: SIGKILL"), result
+    result = run_python(textwrap.dedent(code), OMP_NUM_THREADS="1", PYTHONPATH=FOLDERS)
+    assert result.stdout.startswith(f"Process 1 of 2 ended early: {reason}. The others"), result
+    assert len(result.stdout.splitlines()) == 1
 
 
 def test_launch_without_fork_as_beside_a_gpu(tmp_path):
@@ -157,8 +171,7 @@ def test_launch_without_fork_as_beside_a_gpu(tmp_path):
         parallel.notebook_launcher = None  # it would fork
         parallel.launch(parallel_work.add_up, pathlib.Path(sys.argv[1]))
         """
-    folders = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
-    result = run_python(textwrap.dedent(code), tmp_path, OMP_NUM_THREADS="1", PYTHONPATH=folders)
+    result = run_python(textwrap.dedent(code), tmp_path, OMP_NUM_THREADS="1", PYTHONPATH=FOLDERS)
     assert result.returncode == 0, result.stderr
     assert [file.read_text() for file in sorted(tmp_path.glob("rank-*"))] == ["3.0", "3.0"]
 
@@ -200,12 +213,6 @@ def test_two_hosts_with_a_cable_between_them(tmp_path, namespace, alone):
     history = pd.read_csv(tmp_path / "rank-0" / "run" / "history.csv")
     np.testing.assert_allclose(numbers(history), numbers(alone), **SAME)
     assert not (tmp_path / "rank-1").exists()
-
-
-def test_a_loader_that_shuffles_differently_in_each_process_is_refused(place):
-    result = torchrun(place, "shuffled")
-    assert result.returncode != 0
-    assert "This DataLoader shuffles differently in each process" in result.stderr
 
 
 def test_one_process_keeps_its_threads():

@@ -7,7 +7,6 @@ import types
 
 import nbformat
 import pytest
-import torch
 from browsing import SHOTS, browser, new_page
 from conftest import REPOSITORY, run_python
 from test_training import StopsAt, setup
@@ -116,18 +115,6 @@ def test_the_same_run_again_replaces_the_numbers_and_a_resumed_one_goes_on(tmp_p
         board = TensorBoard(run)
         fit(**setup(), epochs=epochs, run=run, resume=True, loggers=[board])
     assert steps(run) == [1, 2, 3]
-
-
-def test_pictures_are_read_back(tmp_path):
-    board = TensorBoard(tmp_path)
-    fit(**setup(), epochs=1, loggers=[board])
-    confusion = torch.tensor([[3, 1], [0, 4]])
-    board.pictures(1, confusion, ["a", "b"], {"a taken for b": torch.rand(1, 20, 30)})
-    events = read(tmp_path)
-    assert sorted(events.Tags()["images"]) == ["confusion", "wrong/a taken for b"]
-    (picture,) = events.Images("wrong/a taken for b")
-    assert (picture.width, picture.height) == (30, 20)
-    assert steps(tmp_path) == [1]
 
 
 KILLED = """

@@ -40,6 +40,21 @@ def test_it_learns():
     assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
 
 
+class Stops(Batches):
+    def __iter__(self):
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_was_begun_anew_does_not_become_the_old_one_again(tmp_path):
+    old = fit(**setup(), epochs=2, run=tmp_path)
+    parts = setup(rate=1e-4)
+    with pytest.raises(KeyboardInterrupt):
+        fit(**parts | {"train": Stops(easy(), batch_size=8)}, epochs=2, run=tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()  # what was best so far stays
+    new = fit(**parts, epochs=2, run=tmp_path, resume=True)
+    assert new["train_loss"].iloc[0] != old["train_loss"].iloc[0]
+
+
 def test_averages_weigh_the_smaller_last_batch_rightly():
     parts = setup()
     loss_fn = nn.CrossEntropyLoss()
