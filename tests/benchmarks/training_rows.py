@@ -113,7 +113,7 @@ def _in_the_same_time(
     what: str,
 ) -> Line:
     allowed = Spread.of(found.course).median
-    epochs = 0.95 * allowed * OUR_EPOCHS / Spread.of(found.ours).median
+    epochs = 0.85 * allowed * OUR_EPOCHS / Spread.of(found.ours).median
     model, taken = ours_trained(data, train, epochs)
     ours = accuracy(model)
     return Line(
