@@ -308,6 +308,13 @@ def _some(data: OpenedData, split: str, most: int) -> list[Image.Image]:
 
 
 def _evenly(count: int, most: int) -> list[int]:
+    """Return up to `most` rows from the first to the last.
+
+    Examples
+    --------
+    >>> _evenly(5, 3)
+    [0, 2, 4]
+    """
     return np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
 
 

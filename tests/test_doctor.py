@@ -29,6 +29,12 @@ def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
     assert "Step and cell: " in printed
 
 
+def test_where_home_is_the_root_addresses_stay_whole(home, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: Path("/"))
+    monkeypatch.setattr("helpers.doctor.home", lambda: Path("/elsewhere/course"))
+    assert "Folder: /elsewhere/course" in doctor.paste([])
+
+
 def test_this_machine_is_ready(home):
     checks = doctor.examine()
     assert [check.name for check in checks if check.status == "FAIL"] == []

@@ -529,6 +529,8 @@ def test_the_table_shows_what_is_here(home, mirror, capsys):
     assert any(line.split()[:5] == ["food", "real", "6", "+", "6"] for line in lines)
     assert any(line.startswith("pets ") and "drawn on first use" in line for line in lines)
     assert any("(839 MB)" in line and line.endswith("helpers data pets") for line in lines)
+    assert any(line.startswith("squeezenet1_1_features ") for line in lines)
+    assert not any(line.endswith("data squeezenet1_1_features") for line in lines)  # no address
 
 
 def test_the_table_lives_with_damaged_data(home, mirror, capsys):
