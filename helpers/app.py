@@ -21,6 +21,7 @@ QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+HERE = ("127.0.0.1", "localhost")
 
 
 def gradio():
@@ -32,9 +33,10 @@ def gradio():
         If it is not installed.
     """
     os.environ.update(QUIET)
-    for name in ("no_proxy", "NO_PROXY"):  # Gradio asks its own page whether it is there
-        others = [one for one in os.environ.get(name, "").split(",") if one]
-        os.environ[name] = ",".join(dict.fromkeys([*others, "127.0.0.1", "localhost"]))
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    if direct != "*":  # Gradio asks its own page whether it is there
+        direct = ",".join(dict.fromkeys([*filter(None, direct.split(",")), *HERE]))
+        os.environ.update(no_proxy=direct, NO_PROXY=direct)
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="workshop-app-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)  # what people sent

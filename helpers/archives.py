@@ -103,6 +103,8 @@ def read_photo(path: Path) -> Image.Image:
                 upright = ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {path}.") from None
+    except MemoryError:
+        raise
     except Exception as error:  # broken files make Pillow raise nearly anything
         raise ValueError(
             f"{path.name} in {path.parent} cannot be decoded: it is damaged, cut off, or not a "

@@ -82,10 +82,8 @@ class Keeper:
 
     def load(self) -> list[dict]:
         """Bring model, optimizer and schedule to where a run stopped, and return its history."""
-        if self.run is None:
-            return []
-        file = self.run / "last.pt"
-        is_here = self.team.leads and file.is_file()
+        file = self.run and self.run / "last.pt"  # the others may have no folder
+        is_here = file and self.team.leads and file.is_file()
         content = self.team.shared(file.read_bytes() if is_here else None)
         if content is None:
             return []

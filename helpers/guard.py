@@ -13,6 +13,7 @@ from torch import Tensor
 from helpers.files import whole_file
 
 NEIGHBOUR, QUANTILE = 5, 0.95
+HELD_BACK = 5  # every so-manieth picture
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Guard:
     def learn(cls, maps: Iterable[Tensor]) -> "Guard":
         """Learn what is familiar from the maps, (1, channels, h, w), of each training picture.
 
-        Every fifth is held back; the limit is the 95 % quantile of their scores.
+        The first and every fifth after it are held back; the limit is the 95 % quantile of their
+        scores.
         """
         points = torch.cat([_points(one) for one in maps])
         if len(points) < 2 * NEIGHBOUR:
@@ -54,7 +56,7 @@ class Guard:
                 f"{len(points)} training pictures are too few to tell what is familiar: "
                 f"expected at least {2 * NEIGHBOUR}."
             )
-        held_back = torch.arange(len(points)) % 5 == 0
+        held_back = torch.arange(len(points)) % HELD_BACK == 0
         learned = points[~held_back]
         mean, spread = learned.mean(dim=0), learned.std(dim=0)
         std = spread + 0.1 * spread.mean() + 1e-9  # a filter that hardly ever answers

@@ -10,7 +10,6 @@ import io
 import os
 import re
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -278,24 +277,38 @@ def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
             with contextlib.redirect_stdout(io.StringIO()):  # "Launching training on 2 CPUs."
                 notebook_launcher(function, arguments, num_processes=processes, **place)
         else:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            words = (function, arguments, processes, port)
-            start_processes(_join, words, processes, start_method="spawn")
+            _spawn(function, arguments, processes)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         said = failure.message["message"] if isinstance(failure.message, dict) else failure.message
         reason = failure.signal_name() if failure.exitcode < 0 else said.strip()
         raise _ended_early(rank, processes, reason) from None
     except (ProcessRaisedException, ProcessExitedException) as error:
-        reason = getattr(error, "signal_name", None) or str(error).strip().splitlines()[-1]
-        raise _ended_early(error.error_index, processes, reason) from None
+        trace = str(error).rpartition("(most recent call last):")[2]  # its frames are indented
+        found = getattr(error, "signal_name", None) or re.search(r"^\S.*", trace, re.M | re.S)[0]
+        raise _ended_early(error.error_index, processes, found.strip()) from None
+
+
+def _spawn(function: Callable, arguments: tuple, processes: int) -> None:
+    """Call a function in new processes, and end all of them when one fails or this is stopped."""
+    store = distributed.TCPStore(  # where they meet; it keeps its port from the beginning
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False, use_libuv=False
+    )
+    words = (function, arguments, processes, store.port)
+    started = start_processes(_join, words, processes, join=False, start_method="spawn")
+    try:
+        while not started.join():
+            pass
+    finally:
+        for process in started.processes:
+            process.terminate()
 
 
 def _join(rank: int, function: Callable, arguments: tuple, processes: int, port: int) -> None:
     """Call a function in a new process, after telling it what `torchrun` would."""
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes}
     told |= {"LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    told |= {"TORCHELASTIC_USE_AGENT_STORE": True}  # the store is in the process that launched
     os.environ.update({name: str(value) for name, value in told.items()})
     function(*arguments)
 

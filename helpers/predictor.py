@@ -3,11 +3,13 @@
 import contextlib
 import copy
 import hashlib
+import io
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,7 +25,7 @@ from helpers.catalog import DATA_SETS, data_folder, home, run_folder
 from helpers.checkpoints import load_model
 from helpers.datasets import OpenedData, csv_images, open_data
 from helpers.files import whole_file
-from helpers.guard import Guard, read_guard
+from helpers.guard import HELD_BACK, Guard, read_guard
 from helpers.models import LeNet
 from helpers.recipes import aoi_lenet
 from helpers.samples import sample_folder
@@ -127,8 +129,9 @@ class Predictor:
         ).hexdigest()
         kept = self.run / "guard.safetensors"
         self.guard = read_guard(kept, mark)
+        self.source = metrics.get("source", "")
         if self.guard is None:
-            self.guard = self._new_guard(metrics.get("source", ""))
+            self.guard = self._new_guard()
             self.guard.write(kept, mark)
 
     def _grey(self, picture: Image.Image) -> Tensor:
@@ -198,16 +201,25 @@ class Predictor:
         """Return what the last convolutions make of the pictures, (B, C, h, w)."""
         return self.convolutions(self.batch(photos).to(self.device))
 
-    def _new_guard(self, source: str) -> Guard:
-        """Learn what is familiar from training pictures, and measure how well that works."""
-        data = OpenedData(self.facts, data_folder(self.facts.name) / source, source)
-        if not source or not data.root.is_dir():
+    def held_back(self) -> Iterator[Image.Image]:
+        """Yield the training pictures that set the guard's limit; the others are what it knows."""
+        return (read() for read in _some(self._data(), "train", REFERENCE)[::HELD_BACK])
+
+    def _data(self) -> OpenedData:
+        """Return the data that it was trained on."""
+        data = OpenedData(self.facts, data_folder(self.facts.name) / self.source, self.source)
+        if not self.source or not data.root.is_dir():
             raise ValueError(
-                f"{self.run} was trained on {source or 'unknown data'}, which is not here. "
+                f"{self.run} was trained on {self.source or 'unknown data'}, which is not here. "
                 "Train it again with the data that are."
             )
+        return data
+
+    def _new_guard(self) -> Guard:
+        """Learn what is familiar from training pictures, and measure how well that works."""
+        data = self._data()
         some = tqdm(_some(data, "train", REFERENCE), desc="Learning what is familiar")
-        self.guard = Guard.learn(self._maps([one]) for one in some)
+        self.guard = Guard.learn(self._maps([read()]) for read in some)
         try:
             own = self.refused(_some(data, _last(data), 100))
         except FileNotFoundError:  # AOI can be trained without its test pictures
@@ -220,9 +232,9 @@ class Predictor:
                 rates["detected"][facts.name] = self.refused(_some(other, _last(other), 100))
         return replace(self.guard, rates=rates)
 
-    def refused(self, pictures: Sequence[Image.Image]) -> float:
+    def refused(self, pictures: Iterable[Callable[[], Image.Image]]) -> float:
         """Return which part of some pictures, 0..1, the guard refuses."""
-        scores = torch.cat([self.guard.scores(self._maps([one])) for one in pictures])
+        scores = torch.cat([self.guard.scores(self._maps([read()])) for read in pictures])
         return (scores > self.guard.limit).float().mean().item()
 
     def told(self) -> str:
@@ -256,14 +268,14 @@ class Predictor:
         sizes = ({0: torch.export.Dim("batch")},)
         program = torch.export.export(network, (example,), dynamic_shapes=sizes)
         about = json.dumps({"classes": self.classes, "input": ["batch", *self._shape]})
-        with whole_file(Path(file)) as partial:
-            with partial.open("wb") as stream:
-                torch.export.save(program, stream, extra_files={"about.json": about})
-            with partial.open("rb") as stream:
-                again = torch.export.load(stream).module()
-            difference = (again(example[:3]) - network(example[:3])).abs().max().item()
-            if difference > 1e-4:
-                raise ValueError(f"The exported network's answers differ by {difference}.")
+        buffer = io.BytesIO()  # on a full disk torch's own writing would end the process
+        torch.export.save(program, buffer, extra_files={"about.json": about})
+        again = torch.export.load(io.BytesIO(buffer.getvalue())).module()
+        difference = (again(example[:3]) - network(example[:3])).abs().max().item()
+        if difference > 1e-4:
+            raise ValueError(f"The exported network's answers differ by {difference}.")
+        with whole_file(Path(file)) as new:
+            new.write_bytes(buffer.getvalue())
         return Path(file)
 
 
@@ -297,14 +309,14 @@ def _last(data: OpenedData) -> str:
     return list(data.facts.pictures)[-1]
 
 
-def _some(data: OpenedData, split: str, most: int) -> list[Image.Image]:
-    """Return up to `most` pictures of a part, evenly chosen, read as uploads are."""
+def _some(data: OpenedData, split: str, most: int) -> list[Callable[[], Image.Image]]:
+    """Return what reads up to `most` pictures of a part, evenly chosen, as uploads are read."""
     if data.facts.name == "cifar10":
         images = read_all(data, split).images.permute(0, 2, 3, 1).numpy()
-        return [Image.fromarray(images[row]) for row in _evenly(len(images), most)]
+        return [partial(Image.fromarray, images[row]) for row in _evenly(len(images), most)]
     images = (csv_images if data.facts.name == "aoi" else folder_images)(data, split)
     chosen = (images.ids[row] for row in _evenly(len(images), most))
-    return [read_upload(images.image_dir / name) for name in chosen]
+    return [partial(read_upload, images.image_dir / name) for name in chosen]
 
 
 def _evenly(count: int, most: int) -> list[int]:

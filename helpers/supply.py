@@ -92,6 +92,8 @@ class Supply:
                 f"{self.folder} has no file {archive.file}. Expected it there under this name, "
                 f"with {SUMS} beside it where it is not the official file."
             )
+        for left in target.parent.glob(f".{target.name}.*"):  # by a copy that was killed
+            left.unlink()
         size = source.stat().st_size
         bar = tqdm(total=size, unit="B", unit_scale=True, desc=archive.file)
         with source.open("rb") as here, whole_file(target) as part, part.open("wb") as there, bar:

@@ -222,7 +222,8 @@ def fit(
     scheduler : LRScheduler, optional
         Stepped after every batch.
     resume : bool
-        True to go on from last.pt in `run` where there is one.
+        True to go on from last.pt in `run` where there is one. False forgets it at once; the best
+        network stays until there is a new one.
     notes : dict, optional
         Plain values to add to metrics.json, such as the data's source.
     desc : str or None

@@ -108,7 +108,13 @@ def die():
 def fail():
     """Fail in the second process."""
     if os.environ["RANK"] == "1":
-        raise ValueError("Choose another batch size.")
+        raise ValueError("Choose another batch size.\n  This one is odd.")
+    time.sleep(300)
+
+
+def idle(folder):
+    """Write down the process, and wait."""
+    (folder / os.environ["RANK"]).write_text(str(os.getpid()))
     time.sleep(300)
 
 
@@ -119,7 +125,7 @@ def main(folder, task):
     if task == "kill":
         train(parallel.fit, own / "run", loss_fn=Fatal() if rank == 1 else None)
     elif task == "resume":
-        train(parallel.fit, own / "run", resume=True)
+        train(parallel.fit, None if rank else own / "run", resume=True)
     else:
         history = train(parallel.fit, own / "batches")
         train(parallel.fit, own / "loader", make=loader)

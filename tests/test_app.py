@@ -163,8 +163,8 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     monkeypatch.setattr(predictor, "QUICKLY_DRAWN", ())
     made = []
 
-    def note(self, source):
-        made.append(source)
+    def note(self):
+        made.append(self.source)
         return first.guard
 
     monkeypatch.setattr(predictor.Predictor, "_new_guard", note)
@@ -185,7 +185,7 @@ def test_without_test_pictures_its_false_alarms_are_unknown(shared, monkeypatch)
     table.rename(table.with_suffix(".away"))
     alone = copy.copy(first)  # the others go on with the guard that was measured
     try:
-        alone.guard = alone._new_guard("sample-1")
+        alone.guard = alone._new_guard()
     finally:
         table.with_suffix(".away").rename(table)
     assert "an unknown part (there are no test pictures)" in alone.told()
@@ -350,8 +350,29 @@ def test_a_picture_that_was_taken_away_gets_no_verdict(server):
 
 def test_behind_a_proxy_the_page_is_reached_and_other_exceptions_stay():
     code = "from helpers.app import gradio; gradio(); import os; print(os.environ['no_proxy'])"
-    said = run_python(code, no_proxy="intranet", NO_PROXY="").stdout
-    assert said == "intranet,127.0.0.1,localhost\n"
+    for names in (
+        {"no_proxy": "intranet", "NO_PROXY": ""},
+        {"no_proxy": "", "NO_PROXY": "intranet"},
+    ):
+        assert run_python(code, **names).stdout == "intranet,127.0.0.1,localhost\n"
+    assert run_python(code, no_proxy="*").stdout == "*\n"
+
+
+def test_the_pictures_held_back_are_not_those_it_knows(asked):
+    held_back = asked.guard.scores(torch.cat([asked._maps([one]) for one in asked.held_back()]))
+    assert len(held_back) == 12 and held_back.quantile(0.95).item() == asked.guard.limit
+    assert len(asked.guard.known) == 48
+
+
+def test_an_export_to_a_full_disk_is_a_sentence(shared, tmp_path, namespace):
+    code = (
+        "import sys; from helpers.predictor import Predictor; "
+        "Predictor('runs/aoi/lenet').export(sys.argv[1])"
+    )
+    script = 'mount -t tmpfs -o size=300k none "$DISK"; "$PYTHON" -c "$CODE" "$DISK/a.pt2"'
+    words = {"DISK": tmp_path, "PYTHON": sys.executable, "CODE": code, "WORKSHOP_HOME": shared[0]}
+    result = namespace(["-m"], script, **words)
+    assert "The disk is full. Free some space" in result.stderr and result.returncode == 1, result
 
 
 def test_the_memory_stays_flat(server):

@@ -199,15 +199,20 @@ def test_the_command_prints_the_address_serves_and_stops(folder, home, monkeypat
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     said = ""
-    while "Ctrl-C" not in said:
-        said += process.stdout.readline()
+
+    def read_until(words):
+        nonlocal said
+        while words not in said:
+            assert process.poll() is None, process.communicate()
+            said += process.stdout.readline()
+
+    read_until("Ctrl-C")
     address = re.search(r"WORKSHOP_MIRROR=(http://127\.0\.0\.1:\d+)", said)[1]
     assert requests.get(f"{address}/net.pth", timeout=10).content == FILES["net.pth"]
     monkeypatch.setenv("WORKSHOP_MIRROR", address)
     with pytest.raises(FileNotFoundError, match="does not have squeezenet1_1_features.safetensors"):
         fetch("squeezenet1_1_features")
-    while "127.0.0.1 has net.pth" not in said:  # said after the file has arrived
-        said += process.stdout.readline()
+    read_until("127.0.0.1 has net.pth")  # said after the file has arrived
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 0, error

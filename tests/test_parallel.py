@@ -1,16 +1,20 @@
 """Several processes: the same curve, every picture once, one writer, an end when one is killed."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 import types
 
 import numpy as np
 import pandas as pd
 import parallel_work as work
+import psutil
 import pytest
 from conftest import REPOSITORY, run_python, write_png
 from torch.utils.data import DataLoader
@@ -142,7 +146,8 @@ def test_a_killed_process_ends_the_run_and_it_is_resumed(tmp_path, alone):
 
 @pytest.mark.parametrize("beside_a_gpu", [False, True])  # it would fork, or not
 @pytest.mark.parametrize(
-    ("task", "reason"), [("die", "SIGKILL"), ("fail", "ValueError: Choose another batch size")]
+    ("task", "reason"),
+    [("die", "SIGKILL"), ("fail", "ValueError: Choose another batch size.\n  This one is odd")],
 )
 def test_launch_says_in_one_sentence_who_ended_and_why(task, reason, beside_a_gpu):
     code = f"""
@@ -157,7 +162,38 @@ def test_launch_says_in_one_sentence_who_ended_and_why(task, reason, beside_a_gp
         """
     result = run_python(textwrap.dedent(code), OMP_NUM_THREADS="1", PYTHONPATH=FOLDERS)
     assert result.stdout.startswith(f"Process 1 of 2 ended early: {reason}. The others"), result
-    assert len(result.stdout.splitlines()) == 1
+    assert "Traceback" not in result.stdout and len(result.stdout.splitlines()) <= 2
+
+
+def test_processes_that_were_spawned_end_when_the_kernel_is_stopped(tmp_path):
+    code = """
+        import parallel_work, pathlib, sys, torch
+        from helpers import parallel
+
+        torch.cuda.is_available = lambda: True
+        parallel.launch(parallel_work.idle, pathlib.Path(sys.argv[1]))
+        """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        env=ENVIRONMENT | {"PYTHONPATH": FOLDERS},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        while not all((tmp_path / rank).is_file() for rank in "01"):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)  # to the first process alone
+        process.communicate(timeout=120)
+        started = [int((tmp_path / rank).read_text()) for rank in "01"]
+        _, alive = psutil.wait_procs(
+            [psutil.Process(p) for p in started if psutil.pid_exists(p)], 30
+        )
+        assert not alive
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_launch_without_fork_as_beside_a_gpu(tmp_path):

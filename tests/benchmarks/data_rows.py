@@ -74,7 +74,7 @@ def aoi_passes(bench: Bench) -> Iterator[Line]:
 
 
 def cifar_loading(bench: Bench) -> Iterator[Line]:
-    """CIFAR-10 into memory: checked by us, or the bytes and what a plain pickle makes of them."""
+    """CIFAR-10 into memory: as a plain pickle, or checked."""
     with bench.silence():
         data = open_data("cifar10")
     folder = data.root / data.facts.inner
@@ -82,7 +82,6 @@ def cifar_loading(bench: Bench) -> Iterator[Line]:
 
     def plain() -> None:
         for file in files:
-            file.read_bytes()
             with file.open("rb") as stream:
                 pickle.load(stream, encoding="bytes")
 
