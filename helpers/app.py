@@ -21,7 +21,6 @@ QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-HERE = ("127.0.0.1", "localhost")
 
 
 def gradio():
@@ -35,7 +34,8 @@ def gradio():
     os.environ.update(QUIET)
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     if direct != "*":  # Gradio asks its own page whether it is there
-        direct = ",".join(dict.fromkeys([*filter(None, direct.split(",")), *HERE]))
+        others = filter(None, direct.split(","))
+        direct = ",".join(dict.fromkeys([*others, "127.0.0.1", "localhost"]))
         os.environ.update(no_proxy=direct, NO_PROXY=direct)
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="workshop-app-")
