@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from helpers.familiar import told
 from helpers.predictor import Answer, Predictor
 from helpers.uploads import MOST_BYTES
 
@@ -117,7 +118,7 @@ def page(predictor: Predictor) -> "gr.Blocks":
 
     name = predictor.facts.title
     with gr.Blocks(title=name, analytics_enabled=False, delete_cache=(60, 300)) as blocks:
-        gr.Markdown(f"# {name}: {', '.join(predictor.classes)}\n{predictor.told()}")
+        gr.Markdown(f"# {name}: {', '.join(predictor.classes)}\n{told(predictor.guard)}")
         with gr.Row():
             picture = gr.Image(sources=["upload", "webcam"], type="filepath", label="Your picture")
             with gr.Column():

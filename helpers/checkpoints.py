@@ -8,7 +8,6 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,9 +16,7 @@ from torch import Tensor, nn
 
 from helpers.files import whole_file
 from helpers.models import ARCHITECTURES
-
-if TYPE_CHECKING:
-    from helpers.training import Team
+from helpers.team import Team
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Keeper:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None
     batches: int
     notes: dict | None
-    team: "Team"
+    team: Team
 
     def keep(self, history: list[dict], row: dict) -> None:
         """Add an epoch; save the network if it is the best yet, and where to resume."""

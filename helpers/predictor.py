@@ -7,9 +7,8 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -17,24 +16,18 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from helpers.archives import folder_images
-from helpers.archives import pictures as read_all
 from helpers.catalog import DATA_SETS, data_folder, home, run_folder
 from helpers.checkpoints import load_model
-from helpers.datasets import OpenedData, csv_images, open_data
+from helpers.datasets import OpenedData, open_data
+from helpers.familiar import held_back, measured_guard
 from helpers.files import whole_file
-from helpers.guard import HELD_BACK, Guard, read_guard
+from helpers.guard import read_guard
 from helpers.models import LeNet
 from helpers.recipes import aoi_lenet
-from helpers.samples import sample_folder
 from helpers.training import best_device
 from helpers.transfer import load_backbone
 from helpers.uploads import read_upload
-
-REFERENCE = 600  # pictures
-QUICKLY_DRAWN = ("aoi", "food")
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,7 @@ class Predictor:
         self.guard = read_guard(kept, mark)
         self.source = metrics.get("source", "")
         if self.guard is None:
-            self.guard = self._new_guard()
+            self.guard = measured_guard(self._data(), self._maps)
             self.guard.write(kept, mark)
 
     def _grey(self, picture: Image.Image) -> Tensor:
@@ -203,7 +196,7 @@ class Predictor:
 
     def held_back(self) -> Iterator[Image.Image]:
         """Yield the training pictures that set the guard's limit; the others are what it knows."""
-        return (read() for read in _some(self._data(), "train", REFERENCE)[::HELD_BACK])
+        return held_back(self._data())
 
     def _data(self) -> OpenedData:
         """Return the data that it was trained on."""
@@ -214,43 +207,6 @@ class Predictor:
                 "Train it again with the data that are."
             )
         return data
-
-    def _new_guard(self) -> Guard:
-        """Learn what is familiar from training pictures, and measure how well that works."""
-        data = self._data()
-        some = tqdm(_some(data, "train", REFERENCE), desc="Learning what is familiar")
-        self.guard = Guard.learn(self._maps([read()]) for read in some)
-        try:
-            own = self.refused(_some(data, _last(data), 100))
-        except FileNotFoundError:  # AOI can be trained without its test pictures
-            own = math.nan
-        rates = {"false_alarms": own, "detected": {}}
-        for facts in DATA_SETS.values():
-            is_drawn = facts.name in QUICKLY_DRAWN or any(data_folder(facts.name).glob("sample-*"))
-            if facts is not self.facts and is_drawn:
-                other = OpenedData(facts, sample_folder(facts), "sample")
-                rates["detected"][facts.name] = self.refused(_some(other, _last(other), 100))
-        return replace(self.guard, rates=rates)
-
-    def refused(self, pictures: Iterable[Callable[[], Image.Image]]) -> float:
-        """Return which part of some pictures, 0..1, the guard refuses."""
-        scores = torch.cat([self.guard.scores(self._maps([read()])) for read in pictures])
-        return (scores > self.guard.limit).float().mean().item()
-
-    def told(self) -> str:
-        """Return in a sentence how well the guard works, as it was measured."""
-        rates = self.guard.rates
-        others = [f"{p:.0%} of {DATA_SETS[n].title}" for n, p in rates["detected"].items()]
-        alarms = rates["false_alarms"]
-        own = (
-            "an unknown part (there are no test pictures)"
-            if math.isnan(alarms)
-            else f"{alarms:.0%}"
-        )
-        return (
-            f"It refuses {own} of its own kind of pictures (false alarms), and of strange ones: "
-            f"{', '.join(others)}."
-        )
 
     def export(self, file: str | Path) -> Path:
         """Write the network as a torch.export file, which needs no Python class of ours.
@@ -303,31 +259,6 @@ def _cut(model: LeNet) -> tuple[nn.Sequential, nn.Sequential]:
         nn.Sequential(model.conv1, model.pool, relu, model.conv2, model.pool, relu),
         nn.Sequential(nn.Flatten(), model.linear1, relu, model.linear2, relu),
     )
-
-
-def _last(data: OpenedData) -> str:
-    return list(data.facts.pictures)[-1]
-
-
-def _some(data: OpenedData, split: str, most: int) -> list[Callable[[], Image.Image]]:
-    """Return what reads up to `most` pictures of a part, evenly chosen, as uploads are read."""
-    if data.facts.name == "cifar10":
-        images = read_all(data, split).images.permute(0, 2, 3, 1).numpy()
-        return [partial(Image.fromarray, images[row]) for row in _evenly(len(images), most)]
-    images = (csv_images if data.facts.name == "aoi" else folder_images)(data, split)
-    chosen = (images.ids[row] for row in _evenly(len(images), most))
-    return [partial(read_upload, images.image_dir / name) for name in chosen]
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    """Return up to `most` rows from the first to the last.
-
-    Examples
-    --------
-    >>> _evenly(5, 3)
-    [0, 2, 4]
-    """
-    return np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
 
 
 def report(run: str | None, pictures: Sequence[str], export: str | None = None) -> int:

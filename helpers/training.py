@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -13,37 +12,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from helpers.checkpoints import Keeper
+from helpers.team import ALONE, Scores, Team
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Loader = Iterable[tuple[Tensor, Tensor]]  # a DataLoader or Batches
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Averages over pictures: the loss, and the accuracy in 0..1."""
-
-    loss: float
-    accuracy: float
-
-
-class Team:
-    """The processes that train together: here just this one. `helpers.parallel` has the others."""
-
-    leads = True  # this process reads and writes the run folder
-    hides_bar = False
-
-    def shared(self, content: bytes | None) -> bytes | None:
-        """Return in all processes what the one that leads has read."""
-        return content
-
-    def whole(self, scores: Scores, loader: Loader) -> Scores:
-        """Return the averages over what all processes saw, from what this one saw of `loader`."""
-        return scores
-
-
-ALONE = Team()
 
 
 @runtime_checkable

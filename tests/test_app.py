@@ -1,6 +1,5 @@
 """The predictor, its guard, the exported file, and the web page with what may be sent to it."""
 
-import copy
 import io
 import json
 import subprocess
@@ -22,6 +21,7 @@ from helpers import __main__
 from helpers.catalog import AOI, data_folder
 from helpers.checkpoints import save_model, write_metrics
 from helpers.datasets import open_data
+from helpers.familiar import measured_guard, told
 from helpers.guard import Guard, read_guard
 from helpers.models import LeNet
 from helpers.transfer import load_backbone
@@ -60,7 +60,7 @@ def shared(tmp_path_factory):
         write_metrics(run, {"source": "sample-1"})
         from helpers import predictor
 
-        patch.setattr(predictor, "QUICKLY_DRAWN", ())
+        patch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
         yield home, predictor.Predictor("runs/aoi/lenet")
 
 
@@ -153,21 +153,21 @@ def test_the_guard_refuses_what_is_strange_and_few_others(asked):
     own = [asked.ask(drawn(1000 + seed, seed % 2)) for seed in range(50)]
     assert sum(bool(answer.refusal) for answer in own) <= 15
     assert 0 <= asked.guard.rates["false_alarms"] <= 0.3
-    assert "false alarms" in asked.told()
+    assert "false alarms" in told(asked.guard)
 
 
 def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     from helpers import predictor
 
     _, first = shared
-    monkeypatch.setattr(predictor, "QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
     made = []
 
-    def note(self):
-        made.append(self.source)
+    def note(data, maps):
+        made.append(data.source)
         return first.guard
 
-    monkeypatch.setattr(predictor.Predictor, "_new_guard", note)
+    monkeypatch.setattr(predictor, "measured_guard", note)
     again = predictor.Predictor(first.run).guard
     assert (again.limit, again.rates) == (first.guard.limit, first.guard.rates) and not made
     file = first.run / "guard.safetensors"
@@ -180,15 +180,14 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
 
 def test_without_test_pictures_its_false_alarms_are_unknown(shared, monkeypatch):
     _, first = shared
-    monkeypatch.setattr("helpers.predictor.QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
     table = data_folder("aoi") / "sample-1" / "test.csv"
     table.rename(table.with_suffix(".away"))
-    alone = copy.copy(first)  # the others go on with the guard that was measured
     try:
-        alone.guard = alone._new_guard()
+        guard = measured_guard(first._data(), first._maps)
     finally:
         table.with_suffix(".away").rename(table)
-    assert "an unknown part (there are no test pictures)" in alone.told()
+    assert "an unknown part (there are no test pictures)" in told(guard)
 
 
 def test_a_network_for_colour_is_refused(shared, tmp_path, monkeypatch):
@@ -204,7 +203,7 @@ def test_a_network_for_colour_is_refused(shared, tmp_path, monkeypatch):
 def test_the_map_shows_the_places_that_the_linear_layers_look_at(shared, monkeypatch):
     from helpers.predictor import Predictor
 
-    monkeypatch.setattr("helpers.predictor.QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
     torch.manual_seed(0)
     model, run = LeNet(classes=6), shared[1].run.with_name("corner")
     places = model.linear1.weight.detach().view(120, 16, 29, 29)
@@ -226,8 +225,8 @@ def test_a_guard_needs_some_pictures_and_judges_maps_of_one_place():
 def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
     from helpers import predictor
 
-    monkeypatch.setattr(predictor, "QUICKLY_DRAWN", ())
-    monkeypatch.setattr(predictor, "REFERENCE", 30)
+    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.REFERENCE", 30)
     backbone = load_backbone("compact_vgg")
     run = home / "runs" / "food" / "compact_vgg"
     save_model(torch.nn.Linear(backbone.outputs, 3), run / "head.safetensors")
