@@ -90,12 +90,10 @@ def check_torch() -> Check:
 
 def check_device() -> Check:
     """Say which device will compute."""
-    try:
-        import torch
+    import torch
 
-        from helpers.training import best_device
-    except Exception as error:
-        return Check("FAIL", "Device", f"PyTorch does not work: {_short(error)}", INSTALL)
+    from helpers.training import best_device
+
     device = best_device()
     try:
         (torch.ones(2, device=device) + 1).sum().item()
@@ -112,10 +110,8 @@ def check_device() -> Check:
 def check_cores(cores: int | None = None) -> Check:
     """Check how many CPU cores may be used."""
     if cores is None:
-        try:
-            from helpers.loaders import cpu_cores
-        except Exception as error:
-            return Check("FAIL", "CPU cores", f"PyTorch does not work: {_short(error)}", INSTALL)
+        from helpers.loaders import cpu_cores
+
         cores = cpu_cores()
     if cores == 1:
         return Check("WARN", "CPU cores", "1", "Everything works, but allow twice the time.")

@@ -64,8 +64,6 @@ class Answer:
 class Predictor:
     """A trained run that answers for any picture, with a guard against strange ones.
 
-    What the guard measures stands in `helpers.guard.Guard`.
-
     Parameters
     ----------
     run : str or Path, optional
@@ -77,9 +75,7 @@ class Predictor:
     classes : tuple of str
         What it tells apart.
     guard : Guard
-        Its rates: "false_alarms": how many of the data set's own test pictures are refused, in
-        0..1, not a number where there are none; "detected": the same for the samples of other
-        data sets, by name.
+        How it is made and measured: see `helpers.familiar.measured_guard`.
 
     Raises
     ------

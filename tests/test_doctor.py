@@ -66,7 +66,8 @@ def test_what_is_scarce_warns(check):
 
 def doctor_with(code, only):
     """Return the lines of one check in a Python where something is broken."""
-    result = run_python(f"import sys\n{code}\nfrom helpers import doctor\nprint(doctor.{only}())")
+    code = f"import sys\n{code}\nfrom helpers import doctor\ndoctor.CHECKS = (doctor.{only},)\n"
+    result = run_python(f"{code}print(*doctor.examine())")
     assert result.returncode == 0, result.stderr
     return result.stdout
 
