@@ -108,6 +108,8 @@ class CompactVGG(nn.Module):
     patch : int
         2 to begin with patches of 2x2 pixels as one place with 12 channels: a quarter of the
         places, and of the work.
+    shortcuts : bool
+        True for three convolutions a block instead of two, the last two with a way around them.
 
     Examples
     --------
@@ -116,15 +118,20 @@ class CompactVGG(nn.Module):
     """
 
     def __init__(
-        self, classes: int, widths: Sequence[int] = (32, 64, 128, 256), patch: int = 1
+        self,
+        classes: int,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        patch: int = 1,
+        shortcuts: bool = False,
     ) -> None:
         super().__init__()
         self.settings = {"classes": classes, "widths": list(widths), "patch": patch}
+        self.settings |= {"shortcuts": shortcuts}
         layers = [nn.PixelUnshuffle(patch)] if patch > 1 else []
         layers += _convolution(3 * patch**2, widths[0])
         for inputs, outputs in pairwise(widths):
             layers += _convolution(inputs, outputs, pool=True)
-            layers += _convolution(outputs, outputs)
+            layers += [Shortcut(outputs)] if shortcuts else _convolution(outputs, outputs)
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], classes)
 
@@ -142,6 +149,20 @@ def _convolution(inputs: int, outputs: int, pool: bool = False) -> list[nn.Modul
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     ]
+
+
+class Shortcut(nn.Sequential):
+    """Two convolutions that add to what they are given: a deep network learns more easily so.
+
+    Source: He et al., Deep residual learning for image recognition, 2015.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(*_convolution(channels, channels), *_convolution(channels, channels)[:-1])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of the same shape, (N, channels, height, width)."""
+        return (maps + super().forward(maps)).relu()
 
 
 ARCHITECTURES = {"LeNet": LeNet, "CompactVGG": CompactVGG}

@@ -26,9 +26,9 @@ from helpers.report import predict
 from helpers.training import best_device, evaluate, fit, mixed_precision
 from helpers.transfer import load_backbone, train_head
 
-CYCLES = ((14, 1.0), (6, 0.4))  # epochs, and the part of the rates that they begin with
+CYCLES = ((16, 1.0), (8, 0.4))  # epochs, and the part of the rates that they begin with
 BATCH = 1000
-WIDTHS = (24, 64, 256, 256)
+WIDTHS = (24, 96, 184, 192)
 RATES = {"filters": 0.17, "biases": 0.053, "head": 0.3}  # in each cycle they fall to nothing
 DECAY = 2e-6 * BATCH
 CARD = COMPACT.with_name("README.md")
@@ -69,7 +69,7 @@ def pretrain(data: OpenedData, run: Path, seed: int = 0) -> nn.Module:
     )
     valid = Batches(everything[valid_rows], **normal)
     torch.manual_seed(seed)
-    model = CompactVGG(len(facts.classes), WIDTHS)
+    model = CompactVGG(len(facts.classes), WIDTHS, shortcuts=True)
     some = Batches(train.dataset, **normal | {"batch_size": 2000}, shuffle=True, seed=seed)
     initialise(model, next(iter(some))[0])
     model.to(device, memory_format=torch.channels_last)
@@ -111,7 +111,7 @@ def initialise(model: CompactVGG, batch: Tensor) -> None:
     batch : Tensor
         (N, 3, height, width), normalised pictures of the training part.
     """
-    first, *others = (layer for layer in model.features if isinstance(layer, nn.Conv2d))
+    first, *others = (one for one in model.features.modules() if isinstance(one, nn.Conv2d))
     patches = nn.functional.unfold(batch, 3).transpose(1, 2).flatten(0, 1)  # (many, 27)
     spread, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
     half = len(first.weight) // 2
@@ -121,7 +121,7 @@ def initialise(model: CompactVGG, batch: Tensor) -> None:
         for layer in others:
             nn.init.dirac_(layer.weight[: layer.in_channels])
     first.weight.requires_grad_(False)
-    for layer in model.features:
+    for layer in model.features.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.weight.requires_grad_(False)
             layer.momentum = 0.4  # few steps, large ones: older averages are of no use

@@ -13,7 +13,7 @@ from helpers.cache import Pictures
 from helpers.catalog import CIFAR10, COMPACT, WEIGHTS
 from helpers.checkpoints import load_model
 from helpers.fetch import fetch
-from helpers.models import CompactVGG
+from helpers.models import CompactVGG, Shortcut
 from helpers.training import best_device
 from helpers.weights import find_weights, read_weights, weights_mark
 
@@ -167,14 +167,15 @@ def _best() -> str:
 
 
 class _LastTwo(nn.Module):
-    """The maps of the last two convolutions, (N, 2 * channels, height, width).
+    """The maps before and after the last convolutions, (N, 2 * channels, height, width).
 
-    The last one knows most about the classes it was trained on, the one before more about others.
+    The last ones know most about the classes they were trained on, those before more about others.
     """
 
     def __init__(self, features: nn.Sequential) -> None:
         super().__init__()
-        self.first, self.last = features[:-3], features[-3:]
+        last = 1 if isinstance(features[-1], Shortcut) else 3  # layers
+        self.first, self.last = features[:-last], features[-last:]
 
     def forward(self, pictures: Tensor) -> Tensor:
         maps = self.first(pictures)

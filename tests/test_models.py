@@ -3,7 +3,14 @@ import torch
 from torch import nn
 
 from helpers.checkpoints import load_model, save_model
-from helpers.models import CompactVGG, LeNet, conv_output_size, memory_estimate, saved_bytes
+from helpers.models import (
+    CompactVGG,
+    LeNet,
+    Shortcut,
+    conv_output_size,
+    memory_estimate,
+    saved_bytes,
+)
 
 
 @pytest.mark.parametrize("size", [28, 64, 129])
@@ -58,15 +65,25 @@ def test_what_is_saved_is_measured():
     assert saved_bytes(model, batch) == 4 * 10 * (8 + 5)  # input and ReLU; the weights do not count
 
 
+@pytest.mark.parametrize("shortcuts", [False, True])
 @pytest.mark.parametrize("size", [32, 47, 64])
-def test_the_compact_network_takes_any_size_and_comes_back(size, tmp_path):
-    network = CompactVGG(classes=3, widths=(4, 8, 8)).eval()
+def test_the_compact_network_takes_any_size_and_comes_back(size, shortcuts, tmp_path):
+    network = CompactVGG(classes=3, widths=(4, 8, 8), shortcuts=shortcuts).eval()
     pictures = torch.rand(2, 3, size, size)
     assert network(pictures).shape == (2, 3)
     assert network.features(pictures).shape == (2, 8, size // 4, size // 4)
     save_model(network.half(), tmp_path / "model.safetensors")
-    patched = CompactVGG(classes=3, widths=(4, 8, 8), patch=2).eval()
+    patched = CompactVGG(classes=3, widths=(4, 8, 8), patch=2, shortcuts=shortcuts).eval()
     assert patched.features(pictures[:, :, :32, :32]).shape == (2, 8, 4, 4)
     again = load_model(tmp_path / "model.safetensors")
     assert next(again.parameters()).dtype == torch.float32
     assert torch.allclose(again(pictures), network.float()(pictures), atol=1e-5)
+
+
+def test_a_shortcut_adds_to_what_it_is_given():
+    block, maps = Shortcut(4).eval(), torch.randn(2, 4, 5, 5)
+    change = nn.Sequential(*block)(maps)
+    assert change.shape == maps.shape and change.abs().max() > 0
+    assert torch.equal(block(maps), (maps + change).relu())
+    nn.init.zeros_(block[-1].weight)
+    assert torch.equal(block(maps), maps.relu())  # with nothing to add

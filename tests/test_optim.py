@@ -1,5 +1,6 @@
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -74,10 +75,11 @@ def test_it_goes_on_from_its_state():
         assert torch.equal(a, b)
 
 
-def test_the_pretraining_begins_with_what_differs_most_and_hands_it_on():
+@pytest.mark.parametrize("shortcuts", [False, True])
+def test_the_pretraining_begins_with_what_differs_most_and_hands_it_on(shortcuts):
     torch.manual_seed(0)
     pictures = torch.rand(6, 3, 8, 8).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
-    model = CompactVGG(10, widths=(8, 8, 12))
+    model = CompactVGG(10, widths=(8, 8, 12), shortcuts=shortcuts)
     pretrain.initialise(model, pictures - 0.5)
     first, second = model.features[0].weight, model.features[3].weight
     assert torch.equal(first[:4], -first[4:]) and not first.requires_grad
@@ -85,12 +87,20 @@ def test_the_pretraining_begins_with_what_differs_most_and_hands_it_on():
     assert torch.allclose(answers.square().mean(dim=(0, 2, 3)), torch.ones(4), atol=0.05)
     maps = torch.rand(1, 8, 5, 5)
     assert torch.allclose(nn.functional.conv2d(maps, second, padding=1), maps, atol=1e-6)
+    later = [one for one in model.features.modules() if isinstance(one, nn.Conv2d)][2:]
+    for layer in later:
+        maps = torch.rand(1, layer.in_channels, 5, 5)
+        assert torch.allclose(layer(maps)[:, : layer.in_channels], maps, atol=1e-6)
+    norms = [one for one in model.features.modules() if isinstance(one, nn.BatchNorm2d)]
+    assert not any(layer.weight.requires_grad for layer in norms)
 
 
-def test_whatever_is_trained_in_the_pretraining_has_one_rate():
-    model = CompactVGG(10, widths=(8, 8, 12))
+@pytest.mark.parametrize("shortcuts", [False, True])
+def test_whatever_is_trained_in_the_pretraining_has_one_rate(shortcuts):
+    model = CompactVGG(10, widths=(8, 8, 12), shortcuts=shortcuts)
     pretrain.initialise(model, torch.rand(3, 3, 32, 32))
     grouped = [weight for group in pretrain.groups(model) for weight in group["params"]]
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     assert {*map(id, grouped)} == {*map(id, trained)} and len(grouped) == len(trained)
-    assert len(trained) == 4 + 5 + 2  # all but the first filters; biases; head
+    filters = 6 if shortcuts else 4  # without the first ones
+    assert len(trained) == filters + (1 + filters) + 2  # and the biases, and the head
