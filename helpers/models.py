@@ -151,18 +151,25 @@ def _convolution(inputs: int, outputs: int, pool: bool = False) -> list[nn.Modul
     ]
 
 
-class Shortcut(nn.Sequential):
+class Shortcut(nn.Module):
     """Two convolutions that add to what they are given: a deep network learns more easily so.
 
     Source: He et al., Deep residual learning for image recognition, 2015.
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(*_convolution(channels, channels), *_convolution(channels, channels)[:-1])
+        super().__init__()
+        self.first = nn.Sequential(*_convolution(channels, channels))
+        self.second = nn.Sequential(*_convolution(channels, channels)[:-1])  # ReLU comes later
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps of the same shape, (N, channels, height, width)."""
-        return (maps + super().forward(maps)).relu()
+        return self.both(maps)[1]
+
+    def both(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps after the first convolution, and after all."""
+        middle = self.first(maps)
+        return middle, (maps + self.second(middle)).relu()
 
 
 ARCHITECTURES = {"LeNet": LeNet, "CompactVGG": CompactVGG}

@@ -13,7 +13,7 @@ from helpers.cache import Pictures
 from helpers.catalog import CIFAR10, COMPACT, WEIGHTS
 from helpers.checkpoints import load_model
 from helpers.fetch import fetch
-from helpers.models import CompactVGG, Shortcut
+from helpers.models import CompactVGG
 from helpers.training import best_device
 from helpers.weights import find_weights, read_weights, weights_mark
 
@@ -166,32 +166,34 @@ def _best() -> str:
     return next(name for name in EXPECT if name not in WEIGHTS or find_weights(name))
 
 
-class _LastTwo(nn.Module):
-    """The maps before and after the last convolutions, (N, 2 * channels, height, width).
+class _LastBlock(nn.Module):
+    """What each convolution of the last block makes, (N, 3 * channels, height, width).
 
-    The last ones know most about the classes they were trained on, those before more about others.
+    The last one knows most about the classes it was trained on, those before more about others.
     """
 
     def __init__(self, features: nn.Sequential) -> None:
         super().__init__()
-        last = 1 if isinstance(features[-1], Shortcut) else 3  # layers
-        self.first, self.last = features[:-last], features[-last:]
+        self.first, self.last = features[:-1], features[-1]
 
     def forward(self, pictures: Tensor) -> Tensor:
         maps = self.first(pictures)
-        return torch.cat([maps, self.last(maps)], dim=1)
+        return torch.cat([maps, *self.last.both(maps)], dim=1)
 
 
 def _compact(file: Path) -> Backbone:
     network = load_model(file)
-    if not isinstance(network, CompactVGG):
-        raise ValueError(f"{file} holds a {type(network).__name__}, expected a CompactVGG.")
+    if not isinstance(network, CompactVGG) or not network.settings["shortcuts"]:
+        raise ValueError(
+            f"{file} holds a {type(network).__name__} {network.settings}, expected a CompactVGG "
+            "with shortcuts."
+        )
     return Backbone(
         name="compact_vgg",
         title="The compact VGG of this workshop, trained on CIFAR-10",
-        convolutions=_LastTwo(network.features),
+        convolutions=_LastBlock(network.features),
         rest=_average(),
-        outputs=2 * network.head.in_features,
+        outputs=3 * network.head.in_features,
         size=COMPACT_SIZE,
         # squeezed into the square: with so few pixels, what the middle leaves out is missed
         transform=_transform((COMPACT_SIZE, COMPACT_SIZE), COMPACT_SIZE, CIFAR10.mean, CIFAR10.std),

@@ -82,8 +82,8 @@ def test_the_compact_network_takes_any_size_and_comes_back(size, shortcuts, tmp_
 
 def test_a_shortcut_adds_to_what_it_is_given():
     block, maps = Shortcut(4).eval(), torch.randn(2, 4, 5, 5)
-    change = nn.Sequential(*block)(maps)
+    change = block.second(block.first(maps))
     assert change.shape == maps.shape and change.abs().max() > 0
     assert torch.equal(block(maps), (maps + change).relu())
-    nn.init.zeros_(block[-1].weight)
+    nn.init.zeros_(block.second[-1].weight)
     assert torch.equal(block(maps), maps.relu())  # with nothing to add

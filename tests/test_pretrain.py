@@ -64,4 +64,4 @@ def test_it_trains_measures_and_ships(home, card, monkeypatch, capsys):
     assert "|  | seed 3, which ships |" in text and "| epochs | 2 and 1 |" in text
     assert ships.read_bytes() == (run_folder("cifar10", "pretrain_3") / ships.name).read_bytes()
     assert load_model(ships).settings["widths"] == [8, 8, 8]
-    assert load_backbone("compact_vgg", ships).outputs == 16
+    assert load_backbone("compact_vgg", ships).outputs == 24

@@ -28,7 +28,7 @@ from helpers.datasets import open_data
 from helpers.features import FeatureCache
 from helpers.fetch import fetch
 from helpers.loaders import Batches
-from helpers.models import LeNet
+from helpers.models import CompactVGG, LeNet
 from helpers.pretrain import CARD
 from helpers.transfer import load_backbone, train_head
 from helpers.weights import read_weights
@@ -90,7 +90,15 @@ def check(backbone, outputs):
 def test_without_weights_it_is_the_network_that_ships(capsys):
     backbone = load_backbone()
     assert backbone.name == "compact_vgg" and backbone.classes == catalog.CIFAR10.classes
-    check(backbone, 384)
+    features = check(backbone, 576)
+    picture = backbone.transform(photo()).unsqueeze(0)
+    seen = []  # by the last block: what it is given, what it makes at half way, and in the end
+    block = backbone.network.features[-1]
+    block.second.register_forward_hook(lambda layer, given, made: seen.append(given[0].clone()))
+    with torch.inference_mode():
+        given, made = backbone.network.features[:-1](picture), backbone.network.features(picture)
+    wanted = torch.cat([maps.mean((2, 3)) for maps in (given, seen[0], made)], dim=1)
+    assert torch.allclose(features, wanted, atol=1e-5)
     said = capsys.readouterr().out
     assert "compact VGG of this workshop, trained on CIFAR-10: 1.9 million weights, 48x48" in said
     assert "ImageNet weights do better" in said
@@ -173,8 +181,11 @@ def test_the_weights_of_another_network_are_refused(squeezenet, tmp_path):
     save_file(tensors, tmp_path / "b.safetensors")
     with pytest.raises(ValueError, match=r"another network than squeezenet1_1: \d of its tensors"):
         load_backbone("squeezenet1_1", tmp_path / "b.safetensors")
+    save_model(CompactVGG(classes=6, widths=(4, 4)), tmp_path / "plain.safetensors")
+    with pytest.raises(ValueError, match="expected a CompactVGG with shortcuts"):
+        load_backbone("compact_vgg", tmp_path / "plain.safetensors")
     save_model(LeNet(classes=6), tmp_path / "lenet.safetensors")
-    with pytest.raises(ValueError, match="holds a LeNet, expected a CompactVGG"):
+    with pytest.raises(ValueError, match=r"holds a LeNet .* expected a CompactVGG with shortcuts"):
         load_backbone("compact_vgg", tmp_path / "lenet.safetensors")
     tensors = squeezenet.state_dict() | {"features.0.weight": torch.zeros(1)}
     save_file(tensors, tmp_path / "c.safetensors")
