@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from helpers.augment import Bordered, photo_augment
 from helpers.cache import Pictures
 
 BLOCK = 2**20  # bytes of pictures that are cut out at once: calls for a few cost more than bytes
@@ -153,8 +154,8 @@ class Batches:
     seed : int
         The same seed gives the same orders and augmentations.
     augment : callable, optional
-        Called as augment(batch, generator) with a float batch in 0..1. Those below that only move
-        pixels are given the bytes of some batches at once, and give bytes back.
+        Called as augment(batch, generator) with a float batch in 0..1. Those of helpers.augment
+        that only move pixels are given the bytes of some batches at once, and give bytes back.
     """
 
     def __init__(
@@ -173,6 +174,7 @@ class Batches:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.augment = augment
+        self.prepared: Bordered | None = None  # see `_cutter`
         self.sampler = SeededShuffle(len(pictures), seed)
         self.rank, self.processes = 0, 1  # see helpers.parallel
 
@@ -182,18 +184,28 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = self.sampler.generator(self.rank)
         has_pixels = self.dataset.images.dtype == torch.uint8
-        is_early = has_pixels and getattr(self.augment, "moves_pixels", False)
+        is_early = getattr(self.augment, "moves_pixels", False)
         is_late = has_pixels and self.augment is not None and not is_early
-        times, plus = 1 / self.std, -self.mean / self.std  # normalised in place: quickest so
+        cut = self._cutter(has_pixels and is_early)
+        # (pixels / scale - mean) / std is computed in place: quickest so
+        scale = 1 if is_late else 255
+        times, plus = 1 / self.std / scale, -self.mean / self.std
         for rows, sizes in self._blocks():
-            part = self.dataset[rows]
-            images = self.augment(part.images, generator) if is_early else part.images
-            for batch, labels in zip(images.split(sizes), part.labels.split(sizes), strict=True):
+            images, known = cut(rows, generator), self.dataset.labels[rows]
+            for batch, labels in zip(images.split(sizes), known.split(sizes), strict=True):
                 batch = batch.to(torch.float32, copy=True)  # (B, channels, height, width)
-                scale = 255
                 if is_late:
-                    batch, scale = self.augment(batch.div_(255), generator).float(), 1
-                yield batch.mul_(times / scale).add_(plus) if has_pixels else batch, labels.clone()
+                    batch = self.augment(batch.div_(255), generator).float()
+                yield batch.mul_(times).add_(plus) if has_pixels else batch, labels.clone()
+
+    def _cutter(self, moves_pixels: bool) -> Callable[[Tensor | slice, torch.Generator], Tensor]:
+        """Return what gives the pictures of some rows, augmented here if that only moves pixels."""
+        if not moves_pixels:
+            return lambda rows, _: self.dataset[rows].images
+        if self.augment is photo_augment and Bordered.fits(self.dataset.images):
+            self.prepared = self.prepared or Bordered(self.dataset.images)
+            return self.prepared.cut
+        return lambda rows, generator: self.augment(self.dataset[rows].images, generator)
 
     def _blocks(self) -> Iterator[tuple[Tensor | slice, list[int]]]:
         """Yield the rows of some batches, which are cut out at once, and how many each has."""
@@ -202,124 +214,11 @@ class Batches:
         size = self.batch_size * self.dataset.images[:1].nbytes
         step = self.batch_size * max(1, BLOCK // max(1, size))
         for first in range(0, count, step):
-            whole = order[first : first + step].split(self.batch_size)
-            batches = [batch[self.rank :: self.processes] for batch in whole]
-            side_by_side = not self.shuffle and self.processes == 1
-            rows = slice(first, first + step) if side_by_side else torch.cat(batches)
+            rows = order[first : first + step]
+            batches = rows.split(self.batch_size)
+            if self.processes > 1:
+                batches = [batch[self.rank :: self.processes] for batch in batches]
+                rows = torch.cat(batches)
+            elif not self.shuffle:
+                rows = slice(first, first + step)
             yield rows, [len(batch) for batch in batches]
-
-
-def _moves_pixels(augment: Callable) -> Callable:
-    """Mark an augmentation that only moves pixels: it gets the bytes of some batches at once."""
-    augment.moves_pixels = True
-    return augment
-
-
-@_moves_pixels
-def random_flips(
-    batch: Tensor, generator: torch.Generator, dimensions: Sequence[int] = (-1, -2)
-) -> Tensor:
-    """Mirror each picture left-right with a chance of one half, and top-bottom likewise.
-
-    Parameters
-    ----------
-    batch : Tensor
-        (B, channels, height, width).
-    generator : torch.Generator
-        Where the random numbers come from.
-    dimensions : sequence of int
-        -1 for left-right, -2 for top-bottom.
-
-    Returns
-    -------
-    Tensor
-        A new batch of the same shape.
-    """
-    for dimension in dimensions:
-        is_mirrored = torch.rand(len(batch), generator=generator) < 0.5
-        rows = torch.arange(len(batch)) + len(batch) * is_mirrored
-        # whole pictures are copied: a quarter of the time of torch.where, pixel by pixel
-        batch = torch.cat([batch, batch.flip(dimension)]).index_select(0, rows)
-    return batch
-
-
-@_moves_pixels
-def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
-    """Move each picture by whole pixels, at most so many; what is left bare shows a reflection.
-
-    Parameters
-    ----------
-    batch : Tensor
-        (B, channels, height, width).
-    generator : torch.Generator
-        Where the random numbers come from.
-    most : int
-        Pixels, up, down, left or right.
-
-    Returns
-    -------
-    Tensor
-        A new batch of the same shape.
-
-    Raises
-    ------
-    ValueError
-        If the pictures are not larger than `most`.
-    """
-    count, channels, height, width = batch.shape
-    if most >= min(height, width):
-        raise ValueError(
-            f"Pictures of {height}x{width} pixels cannot be moved by up to {most}: "
-            f"expected at most {min(height, width) - 1}."
-        )
-    if not count:
-        return batch
-    wide = nn.functional.pad(batch, (most,) * 4, mode="reflect").contiguous()
-    down, across = torch.randint(2 * most + 1, (2, count, 1), generator=generator)
-    tall, broad = wide.shape[2:]
-    corners = torch.arange(0, wide.numel(), tall * broad).view(count, channels)
-    starts = corners + (down * broad + across)  # of what is cut out of each channel
-    # from its first pixel to its last in one run: copied whole, not row by row or pixel by pixel
-    runs = wide.view(-1).unfold(0, (height - 1) * broad + width, 1)
-    return runs.index_select(0, starts.flatten()).unfold(1, width, broad).view(batch.shape)
-
-
-def random_light(
-    batch: Tensor, generator: torch.Generator, brightness: float = 0.06, contrast: float = 0.1
-) -> Tensor:
-    """Make each picture a little brighter or darker, with a little more or less contrast.
-
-    Parameters
-    ----------
-    batch : Tensor
-        (B, channels, height, width) in 0..1.
-    generator : torch.Generator
-        Where the random numbers come from.
-    brightness : float
-        The largest change, as a share of the full scale.
-    contrast : float
-        The largest change, as a share of the picture's own contrast.
-
-    Returns
-    -------
-    Tensor
-        A new batch of the same shape, cut to 0..1.
-    """
-    lighter, stronger = 2 * torch.rand(2, len(batch), 1, 1, 1, generator=generator) - 1  # -1..1
-    centre = batch.mean(dim=(1, 2, 3), keepdim=True)
-    changed = (batch - centre) * (1 + contrast * stronger) + centre + brightness * lighter
-    return changed.clamp_(0, 1)
-
-
-def aoi_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Change an AOI batch as a real line would: mirrored film, other light; see `random_flips`.
-
-    Quarter turns are left out: they would make a horizontal defect a vertical one.
-    """
-    return random_light(random_flips(batch, generator), generator)
-
-
-@_moves_pixels
-def photo_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Change small photographs as another moment would: mirrored, moved; see `random_flips`."""
-    return random_shifts(random_flips(batch, generator, dimensions=[-1]), generator)

@@ -13,13 +13,14 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from torchvision.datasets import ImageFolder
 
 from helpers.archives import pictures, read_photo
+from helpers.augment import photo_augment
 from helpers.cache import Pictures
 from helpers.catalog import COMPACT, PETS, data_folder, missing_parts, real_folder, run_folder
 from helpers.checkpoints import load_model, save_model
 from helpers.datasets import OpenedData, open_data
 from helpers.features import FeatureCache
 from helpers.files import split_at_marks, whole_file
-from helpers.loaders import Batches, photo_augment, stratified_split
+from helpers.loaders import Batches, stratified_split
 from helpers.models import CompactVGG
 from helpers.optim import Muon
 from helpers.report import predict

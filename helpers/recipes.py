@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
+from helpers.augment import aoi_augment
 from helpers.cache import Pictures, decoded_pictures
 from helpers.catalog import run_folder
 from helpers.datasets import OpenedData
-from helpers.loaders import Batches, aoi_augment, stratified_split
+from helpers.loaders import Batches, stratified_split
 from helpers.models import LeNet
 from helpers.training import best_device, fit, mixed_precision
 

@@ -5,17 +5,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
+from helpers.augment import aoi_augment, photo_augment
 from helpers.cache import Pictures, decode_once
 from helpers.datasets import CsvImages
 from helpers.loaders import (
     Batches,
     SeededShuffle,
-    aoi_augment,
     make_loader,
-    photo_augment,
-    random_flips,
-    random_light,
-    random_shifts,
     stratified_split,
     worker_count,
 )
@@ -84,61 +80,6 @@ def test_augmentation_repeats_with_the_epoch():
     later, _ = next(iter(batches))
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
-
-
-def test_flips_are_drawn_for_each_picture():
-    batch = torch.arange(4.0).view(1, 1, 2, 2).repeat(200, 1, 1, 1)
-    flipped = random_flips(batch, torch.Generator().manual_seed(0))
-    assert {tuple(picture.flatten().tolist()) for picture in flipped} == {
-        (0, 1, 2, 3),
-        (1, 0, 3, 2),
-        (2, 3, 0, 1),
-        (3, 2, 1, 0),
-    }
-
-
-def test_light_stays_in_range_and_differs():
-    batch = torch.rand(50, 1, 4, 4)
-    lit = random_light(batch, torch.Generator().manual_seed(0), brightness=0.5)
-    assert lit.min() >= 0 and lit.max() <= 1
-    assert (lit.mean((1, 2, 3)) - batch.mean((1, 2, 3))).std() > 0.05
-
-
-def ramp(count):
-    """Pictures whose every pixel says where it was: row, column, picture."""
-    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
-    number = torch.arange(float(count)).view(-1, 1, 1).expand(-1, 8, 8)
-    return torch.stack([rows.expand_as(number), columns.expand_as(number), number], dim=1)
-
-
-def test_each_picture_is_moved_as_a_whole_by_its_own_whole_pixels():
-    batch = ramp(200)
-    moved = random_shifts(batch, torch.Generator().manual_seed(0), most=2)
-    assert moved.shape == batch.shape and torch.equal(moved[:, 2], batch[:, 2])
-    middle = moved[:, :2, 3:5, 3:5] - batch[:, :2, 3:5, 3:5]  # far enough from the reflection
-    assert (middle == middle[:, :, :1, :1]).all()
-    seen = {tuple(move) for move in middle[:, :, 0, 0].int().tolist()}
-    assert seen == {(down, right) for down in range(-2, 3) for right in range(-2, 3)}
-    corner = torch.nn.functional.pad(batch[:1], [2] * 4, mode="reflect")[0]
-    cuts = [corner[:, y : y + 8, x : x + 8] for y in range(5) for x in range(5)]
-    assert any(torch.equal(moved[0], cut) for cut in cuts)
-
-
-def test_photographs_are_never_turned_upside_down():
-    batch = ramp(40)
-    changed = photo_augment(batch, torch.Generator().manual_seed(1))
-    down = changed[:, 0, 5] - changed[:, 0, 4]
-    across = (changed[:, 1, :, 5] - changed[:, 1, :, 4]).mean(dim=1)
-    assert (down >= -1).all() and down.mean() > 0.5
-    assert (across > 0.5).any() and (across < -0.5).any()
-
-
-def test_a_move_that_leaves_nothing_is_refused():
-    with pytest.raises(
-        ValueError, match="8x8 pixels cannot be moved by up to 8: expected at most 7"
-    ):
-        random_shifts(ramp(3), torch.Generator(), most=8)
-    assert random_shifts(ramp(3), torch.Generator(), most=7).shape == (3, 3, 8, 8)
 
 
 def test_what_a_loop_does_to_a_batch_stays_there():

@@ -11,9 +11,10 @@ from conftest import run_python
 from safetensors.torch import load_file
 from torch import nn
 
+from helpers.augment import random_flips
 from helpers.cache import Pictures
 from helpers.checkpoints import load_model, peak_memory, save_model, write_metrics
-from helpers.loaders import Batches, random_flips
+from helpers.loaders import Batches
 from helpers.models import LeNet
 from helpers.training import evaluate, fit, mixed_precision, train_epoch
 
