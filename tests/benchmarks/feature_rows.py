@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from helpers.archives import read_photo
 from helpers.catalog import REPOSITORY
 from helpers.datasets import open_data
-from helpers.features import FeatureCache
+from helpers.features import FeatureCache, forward, quickest
 from helpers.training import mixed_precision
 
 from . import courses
@@ -78,8 +78,8 @@ def operations_a_second(network: nn.Module, batch: torch.Tensor, dtype: torch.dt
     with FlopCounterMode(display=False) as counter:
         network(batch[:1])
     batch = batch.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        taken = min(seconds(lambda: network(batch))() for _ in range(3))
+    quick = quickest(network, batch.device, dtype)
+    taken = min(seconds(lambda: forward(quick, batch, dtype))() for _ in range(3))
     return len(batch) * counter.get_total_flops() / taken
 
 
