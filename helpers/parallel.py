@@ -27,9 +27,10 @@ from helpers.blocks import BLOCK
 from helpers.cache import Pictures
 from helpers.catalog import run_folder
 from helpers.datasets import open_data
-from helpers.features import TRIED, FeatureCache, fastest_precision
+from helpers.features import FeatureCache
 from helpers.loaders import Batches
 from helpers.models import LeNet
+from helpers.precision import TRIED, fastest_precision
 from helpers.team import Scores, Team
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from torch import nn
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from helpers.features import BLOCK, FeatureCache, fastest_precision
-from helpers.models import CompactVGG
+from helpers.features import BLOCK, FeatureCache
 
 COUNT = 70  # three blocks, the last one shorter
 TO_TENSOR = v2.Compose([v2.Resize((32, 32)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
@@ -300,18 +299,3 @@ def test_memory_does_not_grow_with_the_number_of_pictures(images, tmp_path):
         peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", result.stdout)[1]) / 1000)
     size = 5000 * 16 * 38 * 34 * 2 / 1e6
     assert peaks[1] - peaks[0] < size / 2, peaks  # MB; the features themselves are 207 MB
-
-
-def test_fast_arithmetic_is_used_only_where_it_agrees():
-    torch.manual_seed(0)
-    pictures = torch.rand(8, 3, 32, 32)
-    native = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    wanted = torch.bfloat16 if native else torch.float32
-    assert fastest_precision(CompactVGG(10).eval(), pictures) == wanted
-
-    class Fragile(nn.Module):  # the difference of two large, nearly equal numbers
-        def forward(self, pictures):
-            flat = pictures.flatten(1)
-            return flat @ torch.ones(3072, 1) - (flat + 1e-3) @ torch.ones(3072, 1)
-
-    assert fastest_precision(Fragile(), pictures) == torch.float32

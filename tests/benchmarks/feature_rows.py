@@ -16,7 +16,8 @@ from torchvision.transforms import v2
 from helpers.archives import read_photo
 from helpers.catalog import REPOSITORY
 from helpers.datasets import open_data
-from helpers.features import FeatureCache, forward, quickest
+from helpers.features import FeatureCache
+from helpers.precision import forward, quickest
 from helpers.training import mixed_precision
 
 from . import courses
