@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 MOST_KEPT = 2**29  # bytes that may be spent on making an augmentation quick
-AT_ONCE = 1000  # pictures
+AT_ONCE = 2**22  # bytes of pictures
 
 
 def _moves_pixels(augment: Callable) -> Callable:
@@ -148,13 +148,14 @@ class Bordered:
     """
 
     def __init__(self, images: Tensor, most: int = 4) -> None:
-        self.count, self.most = len(images), most
+        self.images, self.most = images, most
         count, channels, height, width = images.shape
+        step = max(1, AT_ONCE // images[:1].nbytes)
         self.wide = images.new_empty(2, count, channels, height + 2 * most, width + 2 * most)
-        for first in range(0, count, AT_ONCE):
-            part = _with_border(images[first : first + AT_ONCE], most)
-            self.wide[0, first : first + AT_ONCE] = part
-            self.wide[1, first : first + AT_ONCE] = part.flip(-1)
+        for first in range(0, count, step):
+            part = _with_border(images[first : first + step], most)
+            self.wide[0, first : first + step] = part
+            self.wide[1, first : first + step] = part.flip(-1)
 
     @staticmethod
     def fits(images: Tensor, most: int = 4) -> bool:
@@ -167,7 +168,7 @@ class Bordered:
     def cut(self, rows: Tensor | slice, generator: torch.Generator) -> Tensor:
         """Return what `photo_augment` makes of some rows, with the same random numbers."""
         if isinstance(rows, slice):
-            rows = torch.arange(self.count)[rows]
+            rows = torch.arange(len(self.images))[rows]
         is_mirrored = torch.rand(len(rows), generator=generator) < 0.5
         wide = self.wide.flatten(0, 1)
-        return _cut_out(wide, rows + self.count * is_mirrored, generator, self.most)
+        return _cut_out(wide, rows + len(self.images) * is_mirrored, generator, self.most)

@@ -156,6 +156,8 @@ class Batches:
     augment : callable, optional
         Called as augment(batch, generator) with a float batch in 0..1. Those of helpers.augment
         that only move pixels are given the bytes of some batches at once, and give bytes back.
+        `photo_augment` is not called where the first pass can prepare all pictures for it, in half
+        a gigabyte: see `Bordered`.
     """
 
     def __init__(
@@ -202,8 +204,10 @@ class Batches:
         """Return what gives the pictures of some rows, augmented here if that only moves pixels."""
         if not moves_pixels:
             return lambda rows, _: self.dataset[rows].images
-        if self.augment is photo_augment and Bordered.fits(self.dataset.images):
-            self.prepared = self.prepared or Bordered(self.dataset.images)
+        images = self.dataset.images
+        if self.augment is photo_augment and self.processes == 1 and Bordered.fits(images):
+            if self.prepared is None or self.prepared.images is not images:
+                self.prepared = Bordered(images)
             return self.prepared.cut
         return lambda rows, generator: self.augment(self.dataset[rows].images, generator)
 

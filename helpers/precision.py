@@ -42,7 +42,9 @@ def forward(network: nn.Module, pictures: Tensor, precision: torch.dtype) -> Ten
 
 
 def quickest(network: nn.Module, device: torch.device, precision: torch.dtype) -> nn.Module:
-    """Return the network as this device computes it soonest: VGG's convolutions are packed.
+    """Return the network as this device computes it soonest: plain convolutions are packed.
+
+    Those of VGG are, for example: sequences of convolutions, ReLU and max pooling alone.
 
     Parameters
     ----------
@@ -53,18 +55,32 @@ def quickest(network: nn.Module, device: torch.device, precision: torch.dtype) -
     precision : torch.dtype
         What it will compute in.
     """
-    is_cpu = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    if type(network) is not nn.Sequential or not is_cpu or precision != torch.bfloat16:
+    has_onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    if device.type != "cpu" or not has_onednn or precision != torch.bfloat16:
         return network
-    if all(map(_is_plain, network)) and any(isinstance(one, nn.Conv2d) for one in network):
+    if type(network) is not nn.Sequential or _has_hooks(network):
+        return network
+    is_once = len(set(network)) == len(
+        network
+    )  # functional_call spoils a layer that is there twice
+    has_convolutions = any(isinstance(layer, nn.Conv2d) for layer in network)
+    if is_once and has_convolutions and all(map(_is_plain, network)):
         return _Packed(network)
     return nn.Sequential(*(quickest(part, device, precision) for part in network))
 
 
+def _has_hooks(layer: nn.Module) -> bool:
+    """Return whether somebody's function, such as pruning, is called with the layer's tensors."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
+
+
 def _is_plain(layer: nn.Module) -> bool:
     """Return whether oneDNN knows such a layer."""
+    if _has_hooks(layer):
+        return False
     if type(layer) is nn.Conv2d:
-        return layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
+        has_known_padding = layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
+        return has_known_padding and layer.weight.dtype == torch.float32
     if type(layer) is nn.MaxPool2d:
         return layer.dilation == 1 and not layer.return_indices
     return type(layer) is nn.ReLU
@@ -73,7 +89,7 @@ def _is_plain(layer: nn.Module) -> bool:
 class _Packed(nn.Module):
     """Convolutions in oneDNN's own order of numbers, in bfloat16.
 
-    A picture for each core at a time: what passes from layer to layer stays in the caches.
+    A picture for each thread at a time: what passes from layer to layer stays in the caches.
     """
 
     def __init__(self, layers: nn.Sequential) -> None:

@@ -65,8 +65,8 @@ def test_a_move_that_leaves_nothing_is_refused():
 @pytest.mark.parametrize("shape", [(50, 3, 32, 32), (9, 1, 6, 11)])
 @pytest.mark.parametrize("rows", [slice(4, None), torch.tensor([7, 2, 2, 8]), slice(0)])
 def test_prepared_pictures_are_changed_alike(shape, rows, monkeypatch):
-    monkeypatch.setattr(augment, "AT_ONCE", 7)  # neither divides evenly
     images = torch.randint(0, 256, shape, dtype=torch.uint8)
+    monkeypatch.setattr(augment, "AT_ONCE", 7 * images[:1].nbytes)  # does not divide evenly
     one, other = (torch.Generator().manual_seed(5) for _ in range(2))
     cut = Bordered(images).cut(rows, one)
     assert torch.equal(cut, photo_augment(images[rows], other))
@@ -86,6 +86,25 @@ def test_batches_are_the_same_where_the_pictures_are_too_many_to_be_prepared(shu
     (is_prepared, pixels, labels), (is_not, same_pixels, same_labels) = found
     assert is_prepared and not is_not
     assert torch.equal(pixels, same_pixels) and torch.equal(labels, same_labels)
+
+
+def test_other_pictures_are_prepared_anew():
+    dark, bright = (Pictures(torch.full((3, 3, 8, 8), x).byte(), torch.arange(3)) for x in (0, 255))
+    batches = Batches(dark, augment=photo_augment)
+    ((first, _),) = batches
+    batches.dataset = bright
+    ((second, _),) = batches
+    assert first.max() == 0 and second.min() == 1
+
+
+def test_several_processes_read_their_own_pictures_alone():
+    images = torch.randint(0, 256, (300, 3, 32, 32), dtype=torch.uint8)
+    options = {"batch_size": 16, "shuffle": True}
+    batches = Batches(Pictures(images, torch.arange(300)), augment=photo_augment, **options)
+    batches.rank, batches.processes = 1, 3
+    whole = torch.cat([y[1::3] for _, y in Batches(batches.dataset, **options)])
+    assert torch.equal(torch.cat([labels for _, labels in batches]), whole)
+    assert batches.prepared is None
 
 
 def test_pictures_that_cannot_be_moved_so_far_are_not_prepared():

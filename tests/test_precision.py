@@ -30,6 +30,12 @@ def test_fast_arithmetic_is_used_only_where_it_agrees():
     assert fastest_precision(Fragile(), pictures) == torch.float32
 
 
+def told_of(layer, *others):
+    """A layer that somebody watches."""
+    layer.register_forward_hook(lambda layer, inputs, maps: maps + 1)
+    return [layer, *others]
+
+
 def plain_layers(**options):
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 8, 3, **{"padding": 1} | options)
@@ -60,12 +66,17 @@ def test_packed_convolutions_make_the_same_maps_and_change_nothing():
         [*plain_layers(), nn.MaxPool2d(2, stride=1, dilation=2)],
         [*plain_layers(), nn.BatchNorm2d(8)],
         [nn.ReLU()],
+        [*plain_layers(dtype=torch.float64)[:3], nn.Conv2d(8, 8, 3, dtype=torch.float64)],
+        told_of(*plain_layers()),
+        [nn.Sequential(*told_of(*plain_layers()))],
+        told_of(nn.Sequential(*plain_layers())),
+        [*(shared := plain_layers()), nn.Conv2d(8, 3, 1), *shared],
     ],
 )
 @torch.no_grad()
 def test_layers_that_cannot_be_packed_stay_as_they_are(layers):
     network = nn.Sequential(*layers).eval()
-    pictures = torch.rand(3, 3, 20, 20)
+    pictures = torch.rand(3, 3, 20, 20, dtype=next(network.parameters(), torch.ones(1)).dtype)
     quick = quickest(network, torch.device("cpu"), torch.bfloat16)
     assert str(quick) == str(network)
     exact = forward(network, pictures, torch.float32)
@@ -76,3 +87,9 @@ def test_layers_that_cannot_be_packed_stay_as_they_are(layers):
 def test_only_cpus_pack_and_only_in_bfloat16(device, precision):
     network = nn.Sequential(*plain_layers())
     assert quickest(network, torch.device(device), getattr(torch, precision)) is network
+
+
+def test_nothing_is_packed_where_onednn_is_switched_off():
+    network = nn.Sequential(*plain_layers())
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert quickest(network, torch.device("cpu"), torch.bfloat16) is network
