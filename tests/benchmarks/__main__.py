@@ -34,7 +34,7 @@ ROWS: dict[str, tuple[Callable[[Bench], Iterator[Line]], int, int]] = {
     "training": (training_rows.cifar_training, 240, 20),
     "gpu": (on_gpu, 0, 0),
     "vgg": (feature_rows.vgg_features, 110, 25),
-    "memory": (feature_rows.cache_memory, 120, 60),
+    "memory": (feature_rows.cache_memory, 120, 0),
     "head": (training_rows.head_epoch, 20, 6),
     "lenet": (training_rows.lenet_step, 30, 8),
     "import": (process_rows.importing, 25, 15),
