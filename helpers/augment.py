@@ -172,3 +172,6 @@ class Bordered:
         is_mirrored = torch.rand(len(rows), generator=generator) < 0.5
         wide = self.wide.flatten(0, 1)
         return _cut_out(wide, rows + len(self.images) * is_mirrored, generator, self.most)
+
+
+photo_augment.prepare = Bordered  # `Batches` asks every augmentation for this

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from helpers.augment import Bordered, photo_augment
+from helpers.augment import Bordered
 from helpers.cache import Pictures
 
 BLOCK = 2**20  # bytes of pictures that are cut out at once: calls for a few cost more than bytes
@@ -205,9 +205,10 @@ class Batches:
         if not moves_pixels:
             return lambda rows, _: self.dataset[rows].images
         images = self.dataset.images
-        if self.augment is photo_augment and self.processes == 1 and Bordered.fits(images):
+        prepare = getattr(self.augment, "prepare", None)
+        if prepare and self.processes == 1 and prepare.fits(images):
             if self.prepared is None or self.prepared.images is not images:
-                self.prepared = Bordered(images)
+                self.prepared = prepare(images)
             return self.prepared.cut
         return lambda rows, generator: self.augment(self.dataset[rows].images, generator)
 
