@@ -84,7 +84,7 @@ class FeatureCache:
         if not self.dataset.samples:
             raise ValueError("The data set has no picture, so there is nothing to compute.")
         self.computed = 0
-        store = self._store()
+        store = self.store()
         try:
             values = self._filled(store)
         except CannotWrite as error:
@@ -97,13 +97,9 @@ class FeatureCache:
 
     def finished(self) -> bool:
         """Return whether the features of all pictures are in the file."""
-        return self._mapped(self._store()) is not None
+        return self._mapped(self.store()) is not None
 
-    @property
-    def _device(self) -> torch.device:
-        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
-
-    def _store(self) -> BlockFile:
+    def store(self) -> BlockFile:
         """Return the file for this network, transform and these pictures."""
         self.network.eval().to(memory_format=torch.channels_last)
         self.file = self.folder / f"features-{self._fingerprint()}.bin"
@@ -113,13 +109,15 @@ class FeatureCache:
     def _filled(self, store: BlockFile) -> np.ndarray:
         """Compute what the file lacks, and map it."""
         with store.alone():
-            shape, good = store.good()
-            if not good or not self._agrees(store.row(min(good) * BLOCK, shape), min(good) * BLOCK):
-                shape, good = None, set()
-            missing = [block for block in store.blocks if block not in good]
-            if missing:
-                shape = store.write(self._compute(missing), shape)
-            return store.map(shape)
+            shape, missing = self.lacking(store)
+            return store.map(store.write(self.compute(missing), shape))
+
+    def lacking(self, store: BlockFile) -> tuple[tuple[int, ...] | None, list[int]]:
+        """Return the shape of a row, None where the file is of no use, and the missing blocks."""
+        shape, good = store.good()
+        if not good or not self._agrees(store.row(min(good) * BLOCK, shape), min(good) * BLOCK):
+            shape, good = None, set()
+        return shape, [block for block in store.blocks if block not in good]
 
     def _mapped(self, store: BlockFile) -> np.ndarray | None:
         """Return the features of a finished file, also in a folder that cannot be written to."""
@@ -132,7 +130,7 @@ class FeatureCache:
     def _in_memory(self) -> np.ndarray:
         self.computed = 0
         blocks = range(-(-len(self.dataset.samples) // BLOCK))
-        return np.concatenate([values for _, values in self._compute(list(blocks))])
+        return np.concatenate([values for _, values in self.compute(list(blocks))])
 
     def _agrees(self, stored: np.ndarray, row: int) -> bool:
         """Return whether the network still makes of a picture what the file says.
@@ -145,9 +143,15 @@ class FeatureCache:
         stored = torch.from_numpy(stored).float()
         return now.shape == stored.shape and bool((now - stored).norm() <= 2 * CLOSE * now.norm())
 
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+
     @torch.no_grad()
-    def _compute(self, blocks: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def compute(self, blocks: list[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the number and the features of each block, while the next one is decoded."""
+        if not blocks:
+            return
         with (
             ThreadPoolExecutor(cpu_cores()) as threads,
             tqdm(total=len(blocks), desc="Computing features once") as bar,

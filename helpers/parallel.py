@@ -4,17 +4,16 @@
 """
 
 import argparse
+import contextlib
 import copy
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
@@ -23,14 +22,12 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from helpers import training
 from helpers.archives import pictures
-from helpers.blocks import BLOCK
 from helpers.cache import Pictures
 from helpers.catalog import run_folder
 from helpers.datasets import open_data
 from helpers.features import FeatureCache
 from helpers.loaders import Batches
 from helpers.models import LeNet
-from helpers.precision import TRIED, fastest_precision
 from helpers.team import Scores, Team
 
 if TYPE_CHECKING:
@@ -204,49 +201,27 @@ def _weighted_sum(part: Part, bucket: distributed.GradBucket) -> torch.futures.F
     return work.get_future().then(lambda future: future.value()[0])
 
 
-class _Joined(FeatureCache):
-    """A feature cache that is filled from the parts that several processes computed."""
-
-    parts: list[Tensor]
-
-    def _compute(self, blocks: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        for block in blocks:
-            values, first = self.parts[block % len(self.parts)], block // len(self.parts) * BLOCK
-            yield block, values[first : first + BLOCK].numpy()
-
-
 def load_features(cache: FeatureCache) -> Pictures:
     """Return what `cache.load()` does, after each process has computed its part.
 
-    Blocks of pictures are dealt out, each in one piece: so the file has the same bytes as from
-    one process with as many threads. The folder must be one that all processes see.
+    Blocks of pictures are dealt out: so the file has the same bytes as from one process with as
+    many threads. The folder must be one that all processes see.
     """
-    accelerator, samples = start(), cache.dataset.samples
+    accelerator, store = start(), cache.store()
     rank, processes = accelerator.process_index, accelerator.num_processes
-    if processes == 1 or len(samples) <= BLOCK * processes or cache.finished():
-        with accelerator.main_process_first():
-            return cache.load()
-
-    def part(rank: int) -> Pictures:
-        mine = copy.copy(cache)
-        mine.dataset, mine.folder = copy.copy(cache.dataset), cache.folder / f"part-{rank}"
-        firsts = range(rank * BLOCK, len(samples), processes * BLOCK)
-        mine.dataset.samples = [row for first in firsts for row in samples[first : first + BLOCK]]
-        return mine.load()
-
-    first = torch.stack([cache.dataset[row][0] for row in range(TRIED)]).to(cache._device)
-    with torch.no_grad():
-        cache.choice = fastest_precision(cache.network, first)
-    part(rank)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        joined = _Joined(cache.dataset, cache.network, cache.folder, cache.dtype)
-        joined.parts = [part(number).images for number in range(processes)]
-        joined.load()
-        del joined
-        for number in range(processes):
-            shutil.rmtree(cache.folder / f"part-{number}", ignore_errors=True)
-    accelerator.wait_for_everyone()
+    plan = None
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process and processes > 1 and not cache.finished():
+            stack.enter_context(store.alone())
+            shape, missing = cache.lacking(store)
+            # its first block: the file is begun, and the precision chosen, for all of them
+            shape = store.write(cache.compute(missing[:1]), shape)
+            plan = shape, missing[1:], cache.precision
+        [plan] = broadcast_object_list([plan])
+        if plan:
+            shape, missing, cache.choice = plan
+            store.write(cache.compute(missing[rank::processes]), shape)
+        accelerator.wait_for_everyone()
     return cache.load()
 
 

@@ -1,5 +1,6 @@
 """What each process of tests/test_parallel.py does. Usage: a launcher, then FOLDER TASK …"""
 
+import errno
 import json
 import os
 import signal
@@ -14,8 +15,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from helpers import parallel
+from helpers.blocks import BlockFile
 from helpers.cache import Pictures
 from helpers.features import FeatureCache
+from helpers.files import CannotWrite
 from helpers.loaders import Batches, make_loader
 from helpers.models import CompactVGG, LeNet
 
@@ -73,12 +76,35 @@ class Fatal(nn.CrossEntropyLoss):
         return super().forward(logits, labels)
 
 
+class Noting(FeatureCache):
+    """Remembers which blocks it computed."""
+
+    blocks = ()
+
+    def compute(self, blocks):
+        self.blocks = [*self.blocks, *blocks]
+        return super().compute(blocks)
+
+
 def cache(folder):
     to_tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     images = ImageFolder(folder / "pictures", to_tensor)
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-    return FeatureCache(images, body, folder / f"cache-{int(os.environ.get('WORLD_SIZE', 1))}")
+    return Noting(images, body, folder / f"cache-{int(os.environ.get('WORLD_SIZE', 1))}")
+
+
+def spoil(file, blocks):
+    """Change a number in some blocks of 32 pictures: those have 64 numbers of 2 bytes each."""
+    with file.open("r+b") as opened:
+        for block in blocks:
+            opened.seek(block * 32 * 128)
+            opened.write(b"!")
+
+
+def refuse(store):
+    """Be a folder that cannot be written to."""
+    raise CannotWrite(errno.EROFS, "read-only", store.file)
 
 
 def rows_seen(make, rank, processes):
@@ -130,11 +156,19 @@ def main(folder, task):
         history = train(parallel.fit, own / "batches")
         train(parallel.fit, own / "loader", make=loader)
         normed(parallel.fit, own / "normed")
-        features = cache(folder)
+        features, again = cache(folder), cache(folder)
         parallel.load_features(features)
+        parallel.start().wait_for_everyone()
+        if rank == 0:
+            spoil(features.file, blocks=[3, 4, 5])
+        parallel.load_features(again)
+        parallel.start().wait_for_everyone()
+        BlockFile.alone = refuse
+        parallel.load_features(again)
         seen = {"history": history.drop(columns="seconds").to_dict("list")}
         seen |= {make.__name__: rows_seen(make, rank, 2) for make in (batches, loader)}
         seen |= {"features": features.file.name, "computed": features.computed}
+        seen |= {"blocks": features.blocks, "again": again.blocks}
         (folder / f"seen-{rank}.json").write_text(json.dumps(seen))
 
 

@@ -112,8 +112,13 @@ def test_features_of_two_processes_are_those_of_one_byte_for_byte(place, monkeyp
     both = place / "cache-2" / first["features"]
     assert first["features"] == second["features"] == single.file.name
     assert both.read_bytes() == single.file.read_bytes()
-    assert first["computed"] == second["computed"] == 0  # they were only put together
-    assert not list((place / "cache-2").glob("part-*"))
+    assert first["computed"] == second["computed"] == 0  # at the end each only reads
+
+
+def test_blocks_of_features_are_dealt_out_and_damaged_ones_computed_again(place):
+    first, second = seen(place)
+    assert (first["blocks"], second["blocks"]) == ([0, 1, 3, 5], [2, 4])
+    assert (first["again"], second["again"]) == ([3, 4], [5])
 
 
 def test_a_batch_too_small_to_deal_out_is_refused(monkeypatch):

@@ -1,5 +1,6 @@
-"""Loggers: what `fit` promises, TensorBoard's files read back, MLflow's calls, a killed run."""
+"""Loggers: what `fit` promises, and those of step 13: files read back, calls, a killed run."""
 
+import os
 import re
 import signal
 import sys
@@ -11,9 +12,26 @@ from browsing import SHOTS, browser, new_page
 from conftest import REPOSITORY, run_python
 from test_training import StopsAt, setup
 
-from helpers.tracking import MLflow, TensorBoard
+from helpers.catalog import run_folder
 from helpers.training import fit
 
+
+def cell_with(text):
+    """Return the source of the one cell of step 13 that has this in it."""
+    (file,) = (REPOSITORY / "notebooks").glob("13_*.ipynb")
+    cells = nbformat.read(file, as_version=4).cells
+    (source,) = (cell.source for cell in cells if text in cell.source)
+    return source
+
+
+def taught(name):
+    """Return a class that step 13 defines."""
+    names = {}
+    exec(cell_with(f"class {name}:"), names)
+    return names[name]
+
+
+TensorBoard, MLflow = taught("TensorBoard"), taught("MLflow")
 NAMES = ["train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds"]
 
 
@@ -56,10 +74,9 @@ def test_a_training_that_stops_closes_them_as_not_finished(tmp_path):
     notes, parts = Notes(), setup()
     parts["valid"] = StopsAt(parts["valid"], 2)
     with pytest.raises(KeyboardInterrupt):
-        fit(**parts, epochs=3, loggers=[notes, board := TensorBoard(tmp_path)])
+        fit(**parts, epochs=3, loggers=[notes, TensorBoard(tmp_path, {"rate": 1.0})])
     assert notes.calls == [(1, NAMES), False]
-    assert board.writer is None and steps(tmp_path) == [1]
-    assert "_hparams_/session_end_info" not in hparams(tmp_path)
+    assert steps(tmp_path) == [1] and not hparams(tmp_path)
 
 
 @pytest.mark.parametrize("breaks", ["log", "close"])
@@ -86,14 +103,16 @@ def test_a_run_can_go_without_a_bar(capsys):
 
 
 def hparams(folder):
-    return read(folder).PluginTagToContent("hparams")
+    events = read(folder)
+    has_some = "hparams" in events._plugin_to_tag_to_content
+    return events.PluginTagToContent("hparams") if has_some else {}
 
 
 def test_tensorboard_reads_the_same_numbers_back(tmp_path):
     settings = {"rate": 0.01, "network": "LeNet", "augmented": False}
     history = fit(**setup(), epochs=3, loggers=[TensorBoard(tmp_path, settings)])
     events = read(tmp_path)
-    assert sorted(events.Tags()["scalars"]) == sorted(NAMES)
+    assert sorted(events.Tags()["scalars"]) == sorted([*NAMES, *(f"last/{n}" for n in NAMES)])
     for name in NAMES:
         values = [event.value for event in events.Scalars(name)]
         assert values == pytest.approx(history[name].tolist(), rel=1e-5)
@@ -105,24 +124,19 @@ def test_tensorboard_reads_the_same_numbers_back(tmp_path):
     assert all(name.encode() in start for name in [*settings, "LeNet"])
 
 
-def test_the_same_run_again_replaces_the_numbers_and_a_resumed_one_goes_on(tmp_path):
-    fit(**setup(), epochs=4, loggers=[TensorBoard(tmp_path / "a")])
-    fit(**setup(), epochs=2, loggers=[TensorBoard(tmp_path / "a")])
-    assert steps(tmp_path / "a") == [1, 2]
-    assert len(list((tmp_path / "a").iterdir())) == 1
-    run = tmp_path / "b"
+def test_a_resumed_run_goes_on(tmp_path):
     for epochs in (2, 3):
-        board = TensorBoard(run)
-        fit(**setup(), epochs=epochs, run=run, resume=True, loggers=[board])
-    assert steps(run) == [1, 2, 3]
+        board = TensorBoard(tmp_path, {"rate": 0.01})
+        fit(**setup(), epochs=epochs, run=tmp_path, resume=True, loggers=[board])
+    assert steps(tmp_path) == [1, 2, 3]
 
 
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, "tests")
 import test_training
-from helpers.tracking import TensorBoard
 from helpers.training import fit
+from test_tracking import TensorBoard
 
 class KilledAt(test_training.StopsAt):
     def __iter__(self):
@@ -142,10 +156,6 @@ def test_a_killed_run_leaves_readable_events(tmp_path):
     process = run_python(KILLED, tmp_path)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert steps(tmp_path) == [1, 2]  # it died in the third epoch
-    assert "_hparams_/session_start_info" in hparams(tmp_path)
-    assert "_hparams_/session_end_info" not in hparams(tmp_path)
-    fit(**setup(), epochs=1, loggers=[TensorBoard(tmp_path)])
-    assert steps(tmp_path) == [1]  # the file that was cut off disturbs nothing
 
 
 class FakeClient:
@@ -177,52 +187,50 @@ def fake(monkeypatch):
     return FakeClient.calls
 
 
-def test_mlflow_is_told_the_same(home, fake):
-    store = home / "runs" / "mlflow.db"
+def test_mlflow_is_told_the_same(tmp_path, fake):
+    store = tmp_path / "mlflow.db"
     fit(**setup(), epochs=2, loggers=[MLflow(store, "first", {"rate": 0.01}), Notes()])
-    assert fake[0] == ("store", f"sqlite:///{store.resolve().as_posix()}")
+    assert fake[0] == ("store", f"sqlite:///{store.as_posix()}")
     assert fake[1:3] == [("create_run", "0", "first"), ("param", "r1", "rate", 0.01)]
     assert fake[3:-1] == [("metric", "r1", name, epoch) for epoch in (1, 2) for name in NAMES]
     assert fake[-1] == ("end", "r1", "FINISHED")
-    assert store.parent.is_dir()
 
 
 def test_mlflow_learns_of_a_failure(tmp_path, fake):
     with pytest.raises(FloatingPointError):
-        fit(**setup(rate=1e20), epochs=2, loggers=[MLflow(tmp_path / "m.db", "bad")])
+        fit(**setup(rate=1e20), epochs=2, loggers=[MLflow(tmp_path / "m.db", "bad", {})])
     assert fake[-1] == ("end", "r1", "FAILED")
 
 
-def test_mlflow_sends_nothing_home():
-    import os
+def train_with_mlflow(home, monkeypatch, capsys):
+    """Run the cell that trains once more, and return what it prints."""
 
+    def train_one(loggers, **_):
+        return None, fit(**setup(), epochs=2, loggers=loggers, desc=None)
+
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "")
+    names = {"run_folder": run_folder, "train_one": train_one, "MLflow": MLflow, "chosen": "a"}
+    exec(cell_with("loggers=[MLflow("), names | dict.fromkeys(["network", "rate", "augmented"], 1))
+    return capsys.readouterr().out
+
+
+def test_mlflow_sends_nothing_home(home, monkeypatch, capsys, fake):
+    said = train_with_mlflow(home, monkeypatch, capsys)
+    assert "mlflow ui --backend-store-uri sqlite:///" in said and fake[-1][-1] == "FINISHED"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
-@pytest.mark.parametrize(
-    ("module", "make"),
-    [
-        ("mlflow", lambda folder: MLflow(folder / "m.db", "a")),
-        ("torch.utils.tensorboard", lambda folder: TensorBoard(folder)),
-    ],
-)
-def test_a_tracker_that_is_not_installed_is_named_before_the_training(
-    tmp_path, monkeypatch, module, make
-):
-    monkeypatch.setitem(sys.modules, module, None)  # Python then says that it is not there
-    package = module.split(".")[-1]
-    with pytest.raises(ModuleNotFoundError, match=f"Run: python -m pip install {package}"):
-        make(tmp_path)
+def test_where_mlflow_is_not_installed_the_cell_says_so(home, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # Python then says that it is not there
+    said = train_with_mlflow(home, monkeypatch, capsys)
+    assert said == "Skipped: MLflow is not installed. To see it: python -m pip install mlflow\n"
 
 
 @pytest.mark.browser
 def test_the_button_of_the_notebook_shows_tensorboard_from_this_machine_only(tmp_path):
     fit(**setup(), epochs=2, loggers=[TensorBoard(tmp_path / "first", {"rate": 0.01})])
-    (file,) = (REPOSITORY / "notebooks").glob("13_*.ipynb")
-    cells = nbformat.read(file, as_version=4).cells
-    (source,) = (cell.source for cell in cells if "def show_board" in cell.source)
     names = {"grid": tmp_path}
-    exec(source, names)
+    exec(cell_with("def show_board"), names)
     names["start"].click()
     (address,) = re.findall(r'src="(http://127\.0\.0\.1:\d+/)"', names["place"].value)
     with browser() as opened, new_page(opened) as page:  # fails if anything else is asked for
