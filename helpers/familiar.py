@@ -12,15 +12,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers.archives import folder_images
-from helpers.archives import pictures as read_all
-from helpers.catalog import DATA_SETS, data_folder
+from helpers.catalog import DATA_SETS
 from helpers.datasets import OpenedData, csv_images
 from helpers.guard import HELD_BACK, Guard
 from helpers.samples import sample_folder
 from helpers.uploads import read_upload
 
 REFERENCE = 600  # pictures
-QUICKLY_DRAWN = ("aoi", "food")
+STRANGE = ("aoi", "food")  # whose samples stand for strange pictures: they are drawn quickly
 Maps = Callable[[list[Image.Image]], Tensor]  # what the last convolutions make of some pictures
 Readers = Iterable[Callable[[], Image.Image]]  # each reads one picture when it is called
 
@@ -31,7 +30,7 @@ def measured_guard(data: OpenedData, maps: Maps) -> Guard:
     Parameters
     ----------
     data : OpenedData
-        What the network was trained on. Samples of other data sets stand for strange pictures.
+        What the network was trained on. The samples of `STRANGE` stand for strange pictures.
     maps : callable
         Gives the maps (B, channels, h, w) of some pictures.
 
@@ -49,9 +48,8 @@ def measured_guard(data: OpenedData, maps: Maps) -> Guard:
     except FileNotFoundError:  # AOI can be trained without its test pictures
         own = math.nan
     detected = {}
-    for facts in DATA_SETS.values():
-        is_drawn = facts.name in QUICKLY_DRAWN or any(data_folder(facts.name).glob("sample-*"))
-        if facts is not data.facts and is_drawn:
+    for facts in map(DATA_SETS.get, STRANGE):
+        if facts is not data.facts:
             other = OpenedData(facts, sample_folder(facts), "sample")
             detected[facts.name] = _refused(guard, _some(other, _last(other), 100), maps)
     return replace(guard, rates={"false_alarms": own, "detected": detected})
@@ -85,20 +83,6 @@ def _last(data: OpenedData) -> str:
 
 def _some(data: OpenedData, split: str, most: int) -> list[Callable[[], Image.Image]]:
     """Return what reads up to `most` pictures of a part, evenly chosen, as uploads are read."""
-    if data.facts.name == "cifar10":
-        images = read_all(data, split).images.permute(0, 2, 3, 1).numpy()
-        return [partial(Image.fromarray, images[row]) for row in _evenly(len(images), most)]
     images = (csv_images if data.facts.name == "aoi" else folder_images)(data, split)
-    chosen = (images.ids[row] for row in _evenly(len(images), most))
-    return [partial(read_upload, images.image_dir / name) for name in chosen]
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    """Return up to `most` rows from the first to the last.
-
-    Examples
-    --------
-    >>> _evenly(5, 3)
-    [0, 2, 4]
-    """
-    return np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
+    rows = np.linspace(0, len(images) - 1, min(len(images), most)).astype(int)
+    return [partial(read_upload, images.image_dir / images.ids[row]) for row in rows]

@@ -18,7 +18,7 @@ from conftest import REPOSITORY, run_python
 from PIL import Image
 
 from helpers import __main__
-from helpers.catalog import AOI, data_folder
+from helpers.catalog import AOI, FOOD, data_folder
 from helpers.checkpoints import save_model, write_metrics
 from helpers.datasets import open_data
 from helpers.familiar import measured_guard, told
@@ -60,7 +60,7 @@ def shared(tmp_path_factory):
         write_metrics(run, {"source": "sample-1"})
         from helpers import predictor
 
-        patch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
+        patch.setattr("helpers.familiar.STRANGE", ())
         yield home, predictor.Predictor("runs/aoi/lenet")
 
 
@@ -160,7 +160,7 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     from helpers import predictor
 
     _, first = shared
-    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.STRANGE", ())
     made = []
 
     def note(data, maps):
@@ -180,7 +180,7 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
 
 def test_without_test_pictures_its_false_alarms_are_unknown(shared, monkeypatch):
     _, first = shared
-    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.STRANGE", ())
     table = data_folder("aoi") / "sample-1" / "test.csv"
     table.rename(table.with_suffix(".away"))
     try:
@@ -188,6 +188,20 @@ def test_without_test_pictures_its_false_alarms_are_unknown(shared, monkeypatch)
     finally:
         table.with_suffix(".away").rename(table)
     assert "an unknown part (there are no test pictures)" in told(guard)
+
+
+def test_samples_of_other_data_sets_stand_for_strange_pictures(shared, tmp_path, monkeypatch):
+    _, first = shared
+    for number in range(4):
+        for name in FOOD.classes:
+            folder = tmp_path / FOOD.inner / "test" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            strange().save(folder / f"{number}.jpg", quality=95)
+    monkeypatch.setattr("helpers.familiar.STRANGE", ("aoi", "food"))
+    monkeypatch.setattr("helpers.familiar.sample_folder", lambda facts: tmp_path)
+    guard = measured_guard(first._data(), first._maps)
+    assert guard.rates["detected"] == {"food": 1.0}
+    assert "of strange ones: 100% of Pizza, steak, sushi" in told(guard)
 
 
 def test_a_network_for_colour_is_refused(shared, tmp_path, monkeypatch):
@@ -203,7 +217,7 @@ def test_a_network_for_colour_is_refused(shared, tmp_path, monkeypatch):
 def test_the_map_shows_the_places_that_the_linear_layers_look_at(shared, monkeypatch):
     from helpers.predictor import Predictor
 
-    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.STRANGE", ())
     torch.manual_seed(0)
     model, run = LeNet(classes=6), shared[1].run.with_name("corner")
     places = model.linear1.weight.detach().view(120, 16, 29, 29)
@@ -225,7 +239,7 @@ def test_a_guard_needs_some_pictures_and_judges_maps_of_one_place():
 def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
     from helpers import predictor
 
-    monkeypatch.setattr("helpers.familiar.QUICKLY_DRAWN", ())
+    monkeypatch.setattr("helpers.familiar.STRANGE", ())
     monkeypatch.setattr("helpers.familiar.REFERENCE", 30)
     backbone = load_backbone("compact_vgg")
     run = home / "runs" / "food" / "compact_vgg"

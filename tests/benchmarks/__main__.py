@@ -56,7 +56,7 @@ def machine() -> dict:
         "cores": cpu_cores(),
         "torch": torch.__version__.split("+")[0],
         "python": platform.python_version(),
-        "state": f"{busy:.1f} other processes were computing when it began",
+        "state": f"load average {busy:.1f} when it began",
     }
 
 
