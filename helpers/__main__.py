@@ -47,8 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     test = commands.add_parser("test", help="run every check that CI runs")
     test.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
     predict = commands.add_parser("predict", help="ask a trained network about pictures")
-    predict.add_argument("pictures", nargs="*", metavar="PICTURE")
-    predict.add_argument("--export", metavar="FILE", help="write it as a torch.export file, .pt2")
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE")
     app = commands.add_parser("app", help="put a trained network on a web page of this machine")
     app.add_argument("--port", type=int, metavar="N", help="instead of the first free from 7860")
     app.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -104,11 +103,9 @@ def _call(options: argparse.Namespace) -> int:
         print(f"Open {site()}. It needs no network.")
         return 0
     if options.command == "predict":
-        if not options.pictures and not options.export:
-            raise ValueError("Name at least one picture: python -m helpers predict PICTURE")
         from helpers.predictor import report
 
-        return report(options.run, options.pictures, options.export)
+        return report(options.run, options.pictures)
     if options.command == "app":
         from helpers.app import serve
 

@@ -1,9 +1,7 @@
 """A trained network that answers for any picture, or says plainly why it should not."""
 
 import contextlib
-import copy
 import hashlib
-import io
 import json
 import math
 import sys
@@ -21,7 +19,6 @@ from helpers.catalog import DATA_SETS, data_folder, home, run_folder
 from helpers.checkpoints import load_model
 from helpers.datasets import OpenedData, open_data
 from helpers.familiar import held_back, measured_guard
-from helpers.files import whole_file
 from helpers.guard import read_guard
 from helpers.models import LeNet
 from helpers.recipes import aoi_lenet
@@ -74,6 +71,8 @@ class Predictor:
     ----------
     classes : tuple of str
         What it tells apart.
+    network : nn.Module
+        A batch of pictures to probabilities, (B, classes).
     guard : Guard
         How it is made and measured: see `helpers.familiar.measured_guard`.
 
@@ -182,7 +181,7 @@ class Predictor:
         )
 
     def batch(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Return pictures as the network and its exported file take them: (B, C, size, size)."""
+        """Return pictures as the network takes them, (B, channels, size, size)."""
         return torch.stack([self._transform(picture) for picture in pictures])
 
     @torch.no_grad()
@@ -203,32 +202,6 @@ class Predictor:
                 "Train it again with the data that are."
             )
         return data
-
-    def export(self, file: str | Path) -> Path:
-        """Write the network as a torch.export file, which needs no Python class of ours.
-
-        It takes `batch` (any number of pictures) and gives probabilities, (B, classes). The
-        classes stand in its extra file about.json.
-
-        Raises
-        ------
-        ValueError
-            If its answers differ by more than 1e-4; no file is left then.
-        """
-        example = torch.randn(4, *self._shape, generator=torch.Generator().manual_seed(0))
-        network = copy.deepcopy(self.network).cpu()  # a file from a GPU would need one
-        sizes = ({0: torch.export.Dim("batch")},)
-        program = torch.export.export(network, (example,), dynamic_shapes=sizes)
-        about = json.dumps({"classes": self.classes, "input": ["batch", *self._shape]})
-        buffer = io.BytesIO()  # on a full disk torch's own writing would end the process
-        torch.export.save(program, buffer, extra_files={"about.json": about})
-        again = torch.export.load(io.BytesIO(buffer.getvalue())).module()
-        difference = (again(example[:3]) - network(example[:3])).abs().max().item()
-        if difference > 1e-4:
-            raise ValueError(f"The exported network's answers differ by {difference}.")
-        with whole_file(Path(file)) as new:
-            new.write_bytes(buffer.getvalue())
-        return Path(file)
 
 
 def _found(run: str | Path | None) -> Path:
@@ -257,8 +230,8 @@ def _cut(model: LeNet) -> tuple[nn.Sequential, nn.Sequential]:
     )
 
 
-def report(run: str | None, pictures: Sequence[str], export: str | None = None) -> int:
-    """Print the answer for each picture, one a line; or write the network as an exported file.
+def report(run: str | None, pictures: Sequence[str]) -> int:
+    """Print the answer for each picture, one a line.
 
     Returns
     -------
@@ -267,8 +240,6 @@ def report(run: str | None, pictures: Sequence[str], export: str | None = None) 
     """
     with contextlib.redirect_stdout(sys.stderr):  # which network and data: not an answer
         predictor = Predictor(run)
-    if export:
-        print(f"Written: {predictor.export(export)}", file=sys.stderr)
     refused = False
     for picture in pictures:  # an answer holds the whole picture, so one at a time
         answer = predictor.ask(picture)

@@ -1,5 +1,6 @@
 """What several tests share: a home of their own, a tiny data set, machines with something cut."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -62,6 +63,14 @@ def real_data():
 def write_png(path, picture):
     """Write a picture where cv2.imwrite could not: any path."""
     Path(path).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def notebook_cell(step, text):
+    """Return the source of the one cell of a step's notebook that has this in it."""
+    (file,) = (REPOSITORY / "notebooks").glob(f"{step:02}_*.ipynb")
+    sources = ["".join(cell["source"]) for cell in json.loads(file.read_bytes())["cells"]]
+    (found,) = (source for source in sources if text in source)
+    return found
 
 
 def run_python(code, *words, cwd=REPOSITORY, **environment):

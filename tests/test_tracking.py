@@ -6,28 +6,19 @@ import signal
 import sys
 import types
 
-import nbformat
 import pytest
 from browsing import SHOTS, browser, new_page
-from conftest import REPOSITORY, run_python
+from conftest import notebook_cell, run_python
 from test_training import StopsAt, setup
 
 from helpers.catalog import run_folder
 from helpers.training import fit
 
 
-def cell_with(text):
-    """Return the source of the one cell of step 13 that has this in it."""
-    (file,) = (REPOSITORY / "notebooks").glob("13_*.ipynb")
-    cells = nbformat.read(file, as_version=4).cells
-    (source,) = (cell.source for cell in cells if text in cell.source)
-    return source
-
-
 def taught(name):
     """Return a class that step 13 defines."""
     names = {}
-    exec(cell_with(f"class {name}:"), names)
+    exec(notebook_cell(13, f"class {name}:"), names)
     return names[name]
 
 
@@ -210,7 +201,10 @@ def train_with_mlflow(home, monkeypatch, capsys):
 
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "")
     names = {"run_folder": run_folder, "train_one": train_one, "MLflow": MLflow, "chosen": "a"}
-    exec(cell_with("loggers=[MLflow("), names | dict.fromkeys(["network", "rate", "augmented"], 1))
+    exec(
+        notebook_cell(13, "loggers=[MLflow("),
+        names | dict.fromkeys(["network", "rate", "augmented"], 1),
+    )
     return capsys.readouterr().out
 
 
@@ -230,7 +224,7 @@ def test_where_mlflow_is_not_installed_the_cell_says_so(home, monkeypatch, capsy
 def test_the_button_of_the_notebook_shows_tensorboard_from_this_machine_only(tmp_path):
     fit(**setup(), epochs=2, loggers=[TensorBoard(tmp_path / "first", {"rate": 0.01})])
     names = {"grid": tmp_path}
-    exec(cell_with("def show_board"), names)
+    exec(notebook_cell(13, "def show_board"), names)
     names["start"].click()
     (address,) = re.findall(r'src="(http://127\.0\.0\.1:\d+/)"', names["place"].value)
     with browser() as opened, new_page(opened) as page:  # fails if anything else is asked for
