@@ -81,8 +81,6 @@ class FeatureCache:
         KeyboardInterrupt
             When it is stopped; the next call goes on from there.
         """
-        if not self.dataset.samples:
-            raise ValueError("The data set has no picture, so there is nothing to compute.")
         self.computed = 0
         store = self.store()
         try:
@@ -95,12 +93,10 @@ class FeatureCache:
         labels = torch.tensor([label for _, label in self.dataset.samples])
         return Pictures(torch.from_numpy(values), labels)
 
-    def finished(self) -> bool:
-        """Return whether the features of all pictures are in the file."""
-        return self._mapped(self.store()) is not None
-
     def store(self) -> BlockFile:
         """Return the file for this network, transform and these pictures."""
+        if not self.dataset.samples:
+            raise ValueError("The data set has no picture, so there is nothing to compute.")
         self.network.eval().to(memory_format=torch.channels_last)
         self.file = self.folder / f"features-{self._fingerprint()}.bin"
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))

@@ -26,6 +26,7 @@ from helpers.cache import Pictures
 from helpers.catalog import run_folder
 from helpers.datasets import open_data
 from helpers.features import FeatureCache
+from helpers.files import CannotWrite
 from helpers.loaders import Batches
 from helpers.models import LeNet
 from helpers.team import Scores, Team
@@ -205,24 +206,26 @@ def load_features(cache: FeatureCache) -> Pictures:
     """Return what `cache.load()` does, after each process has computed its part.
 
     Blocks of pictures are dealt out: so the file has the same bytes as from one process with as
-    many threads. The folder must be one that all processes see.
+    many threads. Where they cannot share a file, each process computes all.
     """
-    accelerator, store = start(), cache.store()
+    accelerator, store, plan = start(), cache.store(), None
     rank, processes = accelerator.process_index, accelerator.num_processes
-    plan = None
     with contextlib.ExitStack() as stack:
-        if accelerator.is_main_process and processes > 1 and not cache.finished():
-            stack.enter_context(store.alone())
-            shape, missing = cache.lacking(store)
-            # its first block: the file is begun, and the precision chosen, for all of them
-            shape = store.write(cache.compute(missing[:1]), shape)
-            plan = shape, missing[1:], cache.precision
+        if accelerator.is_main_process and processes > 1:
+            with contextlib.suppress(CannotWrite):
+                stack.enter_context(store.alone())
+                shape, missing = cache.lacking(store)
+                # its first block: the file is begun, and the precision chosen, for all of them
+                shape = store.write(cache.compute(missing[:1]), shape)
+                plan = shape, missing[1:], cache.precision
         [plan] = broadcast_object_list([plan])
         if plan:
             shape, missing, cache.choice = plan
-            store.write(cache.compute(missing[rank::processes]), shape)
+            mine = missing[(rank - 1) % processes :: processes]
+            with contextlib.suppress(CannotWrite, FileNotFoundError):
+                store.write(cache.compute(mine), shape)
         accelerator.wait_for_everyone()
-    return cache.load()
+    return cache.load()  # says what was wrong with the file, if anything was
 
 
 def train_food(run: Path, epochs: int = 8, batch_size: int = 30, resume: bool = False) -> None:

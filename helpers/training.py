@@ -22,7 +22,7 @@ Loader = Iterable[tuple[Tensor, Tensor]]  # a DataLoader or Batches
 
 @runtime_checkable
 class Logger(Protocol):
-    """Where `fit` writes the numbers of a training, besides its run folder; step 13 writes two."""
+    """Where `fit` writes the numbers of a training, besides its run folder: see step 13."""
 
     def log(self, epoch: int, numbers: Mapping[str, float]) -> None:
         """Write down the numbers of an epoch, counted from 1, so that nothing can lose them."""

@@ -77,21 +77,22 @@ class Fatal(nn.CrossEntropyLoss):
 
 
 class Noting(FeatureCache):
-    """Remembers which blocks it computed."""
+    """Remembers which blocks it computed; the second process takes its time."""
 
     blocks = ()
 
     def compute(self, blocks):
         self.blocks = [*self.blocks, *blocks]
+        time.sleep(0.5 * int(os.environ.get("RANK", 0)))
         return super().compute(blocks)
 
 
-def cache(folder):
+def cache(folder, name="cache"):
     to_tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     images = ImageFolder(folder / "pictures", to_tensor)
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-    return Noting(images, body, folder / f"cache-{int(os.environ.get('WORLD_SIZE', 1))}")
+    return Noting(images, body, folder / f"{name}-{int(os.environ.get('WORLD_SIZE', 1))}")
 
 
 def spoil(file, blocks):
@@ -102,9 +103,34 @@ def spoil(file, blocks):
             opened.write(b"!")
 
 
-def refuse(store):
+def refuse(store, *_):
     """Be a folder that cannot be written to."""
     raise CannotWrite(errno.EROFS, "read-only", store.file)
+
+
+def features_of_two(folder, rank):
+    """Compute features where all is well, damaged, read-only, and full; return what was seen."""
+    first, again, full, never = (cache(folder, name) for name in ("cache", "cache", "full", "no"))
+    features = parallel.load_features(first).images
+    accelerator = parallel.start()
+    accelerator.wait_for_everyone()
+    if rank == 0:
+        spoil(first.file, blocks=[3, 4, 5])
+    parallel.load_features(again)
+    accelerator.wait_for_everyone()
+    put = BlockFile._put
+    BlockFile._put = refuse if rank == 1 else put  # its disk is full
+    same = [parallel.load_features(full)]
+    BlockFile._put, BlockFile.alone = put, refuse
+    same += [parallel.load_features(again), parallel.load_features(never)]
+    return {
+        "features": first.file.name,
+        "computed": first.computed,
+        "blocks": first.blocks,
+        "again": again.blocks,
+        "chosen": str(first.choice),
+        "same": [torch.equal(other.images, features) for other in same],
+    }
 
 
 def rows_seen(make, rank, processes):
@@ -156,19 +182,9 @@ def main(folder, task):
         history = train(parallel.fit, own / "batches")
         train(parallel.fit, own / "loader", make=loader)
         normed(parallel.fit, own / "normed")
-        features, again = cache(folder), cache(folder)
-        parallel.load_features(features)
-        parallel.start().wait_for_everyone()
-        if rank == 0:
-            spoil(features.file, blocks=[3, 4, 5])
-        parallel.load_features(again)
-        parallel.start().wait_for_everyone()
-        BlockFile.alone = refuse
-        parallel.load_features(again)
         seen = {"history": history.drop(columns="seconds").to_dict("list")}
         seen |= {make.__name__: rows_seen(make, rank, 2) for make in (batches, loader)}
-        seen |= {"features": features.file.name, "computed": features.computed}
-        seen |= {"blocks": features.blocks, "again": again.blocks}
+        seen |= features_of_two(folder, rank)
         (folder / f"seen-{rank}.json").write_text(json.dumps(seen))
 
 

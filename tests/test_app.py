@@ -258,7 +258,7 @@ def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
 
 def test_the_exported_file_gives_the_same_answers(asked, tmp_path):
     answers = [asked.ask(drawn(seed)) for seed in range(6)]
-    names = {"torch": torch, "predictor": asked, "answers": answers, "run": tmp_path}
+    names = {"torch": torch, "io": io, "predictor": asked, "answers": answers, "run": tmp_path}
     exec(notebook_cell(14, "torch.export.save"), names)
     extra = {"about.json": ""}
     program = torch.export.load(tmp_path / "exported.pt2", extra_files=extra).module()

@@ -117,8 +117,13 @@ def test_features_of_two_processes_are_those_of_one_byte_for_byte(place, monkeyp
 
 def test_blocks_of_features_are_dealt_out_and_damaged_ones_computed_again(place):
     first, second = seen(place)
-    assert (first["blocks"], second["blocks"]) == ([0, 1, 3, 5], [2, 4])
-    assert (first["again"], second["again"]) == ([3, 4], [5])
+    assert (first["blocks"], second["blocks"]) == ([0, 2, 4], [1, 3, 5])
+    assert (first["again"], second["again"]) == ([3, 5], [4])
+    assert first["chosen"] == second["chosen"] != "None"
+
+
+def test_features_come_also_where_the_file_cannot_be_written(place):
+    assert [one["same"] for one in seen(place)] == [[True] * 3] * 2
 
 
 def test_a_batch_too_small_to_deal_out_is_refused(monkeypatch):

@@ -108,6 +108,8 @@ def test_tensorboard_reads_the_same_numbers_back(tmp_path):
         values = [event.value for event in events.Scalars(name)]
         assert values == pytest.approx(history[name].tolist(), rel=1e-5)
     assert steps(tmp_path) == [1, 2, 3]
+    (last,) = events.Scalars("last/valid_accuracy")
+    assert last.value == pytest.approx(history["valid_accuracy"].iloc[-1])
     assert sorted(hparams(tmp_path)) == [
         *("_hparams_/experiment", "_hparams_/session_end_info", "_hparams_/session_start_info"),
     ]
@@ -116,7 +118,7 @@ def test_tensorboard_reads_the_same_numbers_back(tmp_path):
 
 
 def test_a_resumed_run_goes_on(tmp_path):
-    for epochs in (2, 3):
+    for epochs in (2, 3, 3):  # at last there is nothing to do
         board = TensorBoard(tmp_path, {"rate": 0.01})
         fit(**setup(), epochs=epochs, run=tmp_path, resume=True, loggers=[board])
     assert steps(tmp_path) == [1, 2, 3]
@@ -210,7 +212,7 @@ def train_with_mlflow(home, monkeypatch, capsys):
 
 def test_mlflow_sends_nothing_home(home, monkeypatch, capsys, fake):
     said = train_with_mlflow(home, monkeypatch, capsys)
-    assert "mlflow ui --backend-store-uri sqlite:///" in said and fake[-1][-1] == "FINISHED"
+    assert 'mlflow ui --backend-store-uri "sqlite:///' in said and fake[-1][-1] == "FINISHED"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
