@@ -1,8 +1,8 @@
 """A guard for a network: how far a picture is from what it learned from, and what is too far."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,26 +31,25 @@ class Guard:
         (N, 2 * channels), the points of training pictures.
     mean, std : Tensor
         (2 * channels,), what brings the points to the same scale.
-    limit : float
-        A picture with a larger score is refused.
-    rates : dict
-        What was measured with it: see `helpers.predictor.Predictor`.
+    familiar : Tensor
+        (M,), the scores of training pictures that are not in `known`: they set the limit.
+    own : Tensor
+        (K,), the scores of test pictures: they measure it.
     """
 
     known: Tensor
     mean: Tensor
     std: Tensor
-    limit: float
-    rates: dict = field(default_factory=dict)
+    familiar: Tensor
+    own: Tensor
 
     @classmethod
-    def learn(cls, maps: Iterable[Tensor]) -> "Guard":
-        """Learn what is familiar from the maps, (1, channels, h, w), of each training picture.
+    def learn(cls, train: Iterable[Tensor], test: Iterable[Tensor]) -> "Guard":
+        """Learn what is familiar from the maps, (B, channels, h, w), of training pictures.
 
-        The first and every fifth after it are held back; the limit is the 95 % quantile of their
-        scores.
+        The first and every fifth after it are held back, to set the limit.
         """
-        points = torch.cat([_points(one) for one in maps])
+        points = torch.cat([_points(maps) for maps in train])
         if len(points) < 2 * NEIGHBOUR:
             raise ValueError(
                 f"{len(points)} training pictures are too few to tell what is familiar: "
@@ -60,31 +59,40 @@ class Guard:
         learned = points[~held_back]
         mean, spread = learned.mean(dim=0), learned.std(dim=0)
         std = spread + 0.1 * spread.mean() + 1e-9  # a filter that hardly ever answers
-        known = (learned - mean) / std
-        limit = _distances((points[held_back] - mean) / std, known).quantile(QUANTILE).item()
-        return cls(known, mean, std, limit)
+        guard = cls((learned - mean) / std, mean, std, torch.empty(0), torch.empty(0))
+        own = torch.cat([torch.empty(0), *map(guard.scores, test)])
+        return replace(guard, familiar=guard._distances(points[held_back]), own=own)
+
+    @property
+    def limit(self) -> float:
+        """A picture with a larger score is refused, as is one in twenty of `familiar`."""
+        return self.familiar.quantile(QUANTILE).item()
 
     def scores(self, maps: Tensor) -> Tensor:
         """Return the score, (B,), of the pictures with these maps, (B, channels, h, w)."""
-        return _distances((_points(maps) - self.mean) / self.std, self.known)
+        return self._distances(_points(maps))
+
+    def _distances(self, points: Tensor) -> Tensor:
+        return torch.cdist((points - self.mean) / self.std, self.known).kthvalue(NEIGHBOUR).values
+
+    def __str__(self) -> str:
+        if not len(self.own):
+            return "How many good pictures it refuses is unknown: there are no test pictures."
+        alarms = (self.own > self.limit).float().mean()
+        return f"It refuses {alarms:.0%} of {len(self.own)} test pictures of its own kind."
 
     def write(self, file: Path, mark: str) -> None:
         """Keep the guard in a .safetensors file; `mark` says whose it is."""
-        told = {"mark": mark, "limit": self.limit, "rates": self.rates}
-        tensors = {"known": self.known, "mean": self.mean, "std": self.std}
         with whole_file(file) as partial:
-            partial.write_bytes(save(tensors, metadata={"guard": json.dumps(told)}))
+            partial.write_bytes(save(vars(self), metadata={"mark": mark}))
 
 
 def read_guard(file: Path, mark: str) -> Guard | None:
     """Return the guard in a file; None where it is missing, damaged or that of another network."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            told = json.loads(opened.metadata()["guard"])
-            tensors = [opened.get_tensor(name) for name in ("known", "mean", "std")]
-    except Exception:  # whatever a damaged file makes of the library: the guard is made again
-        return None
-    return Guard(*tensors, told["limit"], told["rates"]) if told["mark"] == mark else None
+    with suppress(Exception), safe_open(file, framework="pt") as opened:  # damaged: anything
+        if opened.metadata()["mark"] == mark:
+            return Guard(**{name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+    return None
 
 
 def _points(maps: Tensor) -> Tensor:
@@ -92,7 +100,3 @@ def _points(maps: Tensor) -> Tensor:
     maps = maps.detach().float().cpu()
     both = torch.cat([maps.mean(dim=(2, 3)), maps.std(dim=(2, 3), correction=0)], dim=1)
     return both.clamp(min=0).sqrt()
-
-
-def _distances(points: Tensor, known: Tensor) -> Tensor:
-    return torch.cdist(points, known).kthvalue(NEIGHBOUR, dim=1).values

@@ -6,18 +6,21 @@
 import argparse
 import contextlib
 import copy
+import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, notebook_launcher
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, distributed, nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from helpers import training
@@ -226,6 +229,46 @@ def load_features(cache: FeatureCache) -> Pictures:
                 store.write(cache.compute(mine), shape)
         accelerator.wait_for_everyone()
     return cache.load()  # says what was wrong with the file, if anything was
+
+
+def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
+    """Call a function in several processes of this machine at once, from a notebook or a script.
+
+    Parameters
+    ----------
+    function : callable
+        From a module that can be imported: elsewhere than on Linux, and beside a GPU, each process
+        is a new Python.
+    *arguments
+        What it is called with in each process.
+    processes : int
+        How many, at least two.
+
+    Raises
+    ------
+    ChildProcessError
+        If one is killed or fails. The others are ended too.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if sys.platform == "win32":
+        os.environ.setdefault("USE_LIBUV", "0")  # PyTorch for Windows may lack it
+    place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}  # 0: any free port
+    try:
+        if sys.platform == "linux" and not torch.cuda.is_available():  # else a fork may hang
+            with contextlib.redirect_stdout(io.StringIO()):  # "Launching training on 2 CPUs."
+                notebook_launcher(function, arguments, num_processes=processes, **place)
+        else:
+            config = LaunchConfig(1, 1, processes, start_method="spawn", max_restarts=0, **place)
+            elastic_launch(config, function)(*arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        said = failure.message["message"] if isinstance(failure.message, dict) else failure.message
+        reason = failure.signal_name() if failure.exitcode < 0 else said.strip()
+        raise ChildProcessError(
+            f"Process {rank} of {processes} ended early: {reason.rstrip('.')}. The others were "
+            "ended too. If it was training, the finished epochs are kept: resume=True goes on from "
+            "there."
+        ) from None
 
 
 def train_food(run: Path, epochs: int = 8, batch_size: int = 30, resume: bool = False) -> None:

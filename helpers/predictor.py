@@ -1,11 +1,10 @@
 """A trained network that answers for any picture, or says plainly why it should not."""
 
 import contextlib
-import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,17 +13,22 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from helpers.catalog import DATA_SETS, data_folder, home, run_folder
+from helpers.archives import folder_images
+from helpers.catalog import DATA_SETS, DataSet, data_folder, home, run_folder
 from helpers.checkpoints import load_model
-from helpers.datasets import OpenedData, open_data
-from helpers.familiar import held_back, measured_guard
-from helpers.guard import read_guard
+from helpers.datasets import OpenedData, csv_images, open_data
+from helpers.files import CannotWrite
+from helpers.guard import Guard, read_guard
 from helpers.models import LeNet
 from helpers.recipes import aoi_lenet
 from helpers.training import best_device
 from helpers.transfer import load_backbone
 from helpers.uploads import read_upload
+from helpers.weights import weights_mark
+
+FAMILIAR, OWN = 600, 100  # training pictures to learn from, test pictures to measure with
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Predictor:
     network : nn.Module
         A batch of pictures to probabilities, (B, classes).
     guard : Guard
-        How it is made and measured: see `helpers.familiar.measured_guard`.
+        Made from the pictures that it was trained on, and kept beside it.
 
     Raises
     ------
@@ -88,45 +92,20 @@ class Predictor:
         self.classes = self.facts.classes
         metrics = json.loads((self.run / "metrics.json").read_text(encoding="utf-8"))
         if (self.run / "head.safetensors").is_file():
-            file, backbone = self.run / "head.safetensors", load_backbone(metrics["backbone"])
-            if metrics.get("backbone_weights") != backbone.mark:
-                raise ValueError(
-                    f"{self.run} was trained on other weights of {backbone.name} than are here. "
-                    "Train it again: steps 10 and 12 do."
-                )
-            self.head = load_model(file, nn.Linear(backbone.outputs, len(self.classes)))
-            parts, self._transform = (backbone.convolutions, backbone.rest), backbone.transform
-            self._shape = (3, backbone.size, backbone.size)
+            parts, self._transform = _on_backbone(self.run, metrics, len(self.classes))
         else:
-            file = self.run / "model.safetensors"
-            model = load_model(file)
-            if not isinstance(model, LeNet) or model.settings["channels"] != 1:
-                raise ValueError(
-                    f"{file} holds a {type(model).__name__} {model.settings}, expected a LeNet for "
-                    "grey pictures."
-                )
-            self.head, parts, self._transform = model.linear3, _cut(model), self._grey
-            self._shape = (1, model.settings["size"], model.settings["size"])
+            parts, self._transform = _lenet(self.run / "model.safetensors", self.facts)
         self.device = best_device()
-        self.convolutions, self.rest = (part.to(self.device).eval() for part in parts)
-        self.head.to(self.device)
-        self.network = nn.Sequential(self.convolutions, self.rest, self.head, nn.Softmax(dim=1))
+        self.network = nn.Sequential(*parts, nn.Softmax(dim=1)).eval().to(self.device)
         self.network.requires_grad_(False)
-        mark = hashlib.sha256(
-            file.read_bytes() + str(metrics.get("backbone_weights")).encode()
-        ).hexdigest()
+        self.convolutions, self.head = parts[0], nn.Sequential(*parts[1:])
+        mark = weights_mark(self.network)
         kept = self.run / "guard.safetensors"
         self.guard = read_guard(kept, mark)
-        self.source = metrics.get("source", "")
         if self.guard is None:
-            self.guard = measured_guard(self._data(), self._maps)
-            self.guard.write(kept, mark)
-
-    def _grey(self, picture: Image.Image) -> Tensor:
-        pixels = cv2.resize(
-            np.asarray(picture.convert("L")), self._shape[1:], interpolation=cv2.INTER_AREA
-        )
-        return (torch.from_numpy(pixels)[None].float() / 255 - self.facts.mean) / self.facts.std
+            self.guard = self._learned(metrics.get("source", ""))
+            with contextlib.suppress(CannotWrite):  # it is made again the next time
+                self.guard.write(kept, mark)
 
     def ask(self, picture: bytes | str | Path | Image.Image) -> Answer:
         """Return the answer for one picture; see `ask_all`."""
@@ -153,32 +132,27 @@ class Predictor:
                 answers.append(None)
             except ValueError as error:
                 answers.append(Answer(str(error)))
-        judged = iter(self._judge(photos) if photos else ())
+        judged = self._judged(photos) if photos else None
         return [answer or next(judged) for answer in answers]
 
-    def _judge(self, photos: list[Image.Image]) -> list[Answer]:
+    def _judged(self, photos: list[Image.Image]) -> Iterator[Answer]:
         maps = self._maps(photos)
         scores = self.guard.scores(maps)
-        logits = self.head(self.rest(maps.requires_grad_()))  # (B, classes)
+        logits = self.head(maps.requires_grad_())  # (B, classes)
         (slope,) = torch.autograd.grad(logits.amax(dim=1).sum(), maps)
         # HiResCAM: Grad-CAM of step 10 averages the slopes over a map first. After a global average
         # that is the same; the linear layers of a LeNet weigh each place differently.
         heat = (slope * maps).sum(dim=1).relu().detach()  # (B, h, w)
         heat = (heat / heat.amax(dim=(1, 2), keepdim=True).clamp(min=1e-9)).cpu().numpy()
+        limit = self.guard.limit
         found = zip(photos, logits.softmax(dim=1).tolist(), scores.tolist(), heat, strict=True)
-        answers = []
         for photo, row, score, looked in found:
             ranked = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
-            answers.append(Answer(self._verdict(score), dict(ranked), score, photo, looked))
-        return answers
-
-    def _verdict(self, score: float) -> str:
-        if score <= self.guard.limit:
-            return ""
-        return (
-            f"this is unlike the pictures it learned from ({self.facts.title}: distance "
-            f"{score:.1f}, at most {self.guard.limit:.1f})."
-        )
+            refusal = (
+                f"this is unlike the pictures it learned from ({self.facts.title}: distance "
+                f"{score:.1f}, at most {limit:.1f})."
+            )
+            yield Answer(refusal if score > limit else "", dict(ranked), score, photo, looked)
 
     def batch(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Return pictures as the network takes them, (B, channels, size, size)."""
@@ -189,30 +163,34 @@ class Predictor:
         """Return what the last convolutions make of the pictures, (B, C, h, w)."""
         return self.convolutions(self.batch(photos).to(self.device))
 
-    def held_back(self) -> Iterator[Image.Image]:
-        """Yield the training pictures that set the guard's limit; the others are what it knows."""
-        return held_back(self._data())
-
-    def _data(self) -> OpenedData:
-        """Return the data that it was trained on."""
-        data = OpenedData(self.facts, data_folder(self.facts.name) / self.source, self.source)
-        if not self.source or not data.root.is_dir():
+    def _learned(self, source: str) -> Guard:
+        """Make the guard from the data that it was trained on, read as uploads are."""
+        data = OpenedData(self.facts, data_folder(self.facts.name) / source, source)
+        if not source or not data.root.is_dir():
             raise ValueError(
-                f"{self.run} was trained on {self.source or 'unknown data'}, which is not here. "
+                f"{self.run} was trained on {source or 'unknown data'}, which is not here. "
                 "Train it again with the data that are."
             )
-        return data
+
+        def maps(split: str, most: int) -> Iterator[Tensor]:
+            images = (csv_images if self.facts.name == "aoi" else folder_images)(data, split)
+            rows = np.linspace(0, len(images) - 1, min(len(images), most)).astype(int)
+            for row in tqdm(rows, desc=f"Learning what is familiar: {split}"):
+                yield self._maps([read_upload(images.image_dir / images.ids[row])])
+
+        last = list(self.facts.pictures)[-1]
+        try:
+            test = list(maps(last, OWN))
+        except FileNotFoundError:  # AOI can be trained without its test pictures
+            test = []
+        return Guard.learn(maps("train", FAMILIAR), test)
 
 
 def _found(run: str | Path | None) -> Path:
-    """Return a run's folder, looked for here and in the workshop's home."""
-    default = run_folder("aoi", "lenet")
-    folder = home() / (run or default)
-    if run and not folder.is_dir():
-        folder = Path(run)
-    if folder == default and not (folder / "metrics.json").is_file():
+    """Return a run's folder in the workshop's home."""
+    folder = (home() / (run or run_folder("aoi", "lenet"))).resolve()
+    if run is None and not (folder / "metrics.json").is_file():
         aoi_lenet(open_data("aoi"))
-    folder = folder.resolve()
     if folder.parent.name not in DATA_SETS or not (folder / "metrics.json").is_file():
         raise FileNotFoundError(
             f"There is no run in {folder}. Expected runs/<data set>/<run>, such as runs/aoi/lenet; "
@@ -221,23 +199,44 @@ def _found(run: str | Path | None) -> Path:
     return folder
 
 
-def _cut(model: LeNet) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return a LeNet's convolutions, and what comes between them and its last layer."""
+Parts = tuple[list[nn.Module], Callable[[Image.Image], Tensor]]
+
+
+def _on_backbone(run: Path, metrics: dict, classes: int) -> Parts:
+    """Return convolutions, what follows them, the last layer; and what prepares a picture."""
+    backbone = load_backbone(metrics["backbone"])
+    if metrics.get("backbone_weights") != backbone.mark:
+        raise ValueError(
+            f"{run} was trained on other weights of {backbone.name} than are here. "
+            "Train it again: steps 10 and 12 do."
+        )
+    head = load_model(run / "head.safetensors", nn.Linear(backbone.outputs, classes))
+    return [backbone.convolutions, backbone.rest, head], backbone.transform
+
+
+def _lenet(file: Path, facts: DataSet) -> Parts:
+    """Return the same of a LeNet."""
+    model = load_model(file)
+    if not isinstance(model, LeNet) or model.settings["channels"] != 1:
+        raise ValueError(
+            f"{file} holds a {type(model).__name__} {model.settings}, expected a LeNet for "
+            "grey pictures."
+        )
+    size = (model.settings["size"],) * 2
+
+    def prepare(picture: Image.Image) -> Tensor:
+        pixels = np.asarray(picture.convert("L"))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return (torch.from_numpy(pixels)[None].float() / 255 - facts.mean) / facts.std
+
     relu = nn.ReLU()
-    return (
-        nn.Sequential(model.conv1, model.pool, relu, model.conv2, model.pool, relu),
-        nn.Sequential(nn.Flatten(), model.linear1, relu, model.linear2, relu),
-    )
+    convolutions = nn.Sequential(model.conv1, model.pool, relu, model.conv2, model.pool, relu)
+    rest = nn.Sequential(nn.Flatten(), model.linear1, relu, model.linear2, relu)
+    return [convolutions, rest, model.linear3], prepare
 
 
 def report(run: str | None, pictures: Sequence[str]) -> int:
-    """Print the answer for each picture, one a line.
-
-    Returns
-    -------
-    int
-        1 if a picture was refused, else 0.
-    """
+    """Print the answer for each picture, one a line; return 1 if one was refused, else 0."""
     with contextlib.redirect_stdout(sys.stderr):  # which network and data: not an answer
         predictor = Predictor(run)
     refused = False

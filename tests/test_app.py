@@ -1,5 +1,6 @@
 """The predictor, its guard, the exported file, and the web page with what may be sent to it."""
 
+import errno
 import io
 import json
 import subprocess
@@ -18,10 +19,10 @@ from conftest import REPOSITORY, notebook_cell, run_python
 from PIL import Image
 
 from helpers import __main__
-from helpers.catalog import AOI, FOOD, data_folder
+from helpers.catalog import AOI, data_folder
 from helpers.checkpoints import save_model, write_metrics
 from helpers.datasets import open_data
-from helpers.familiar import measured_guard, told
+from helpers.files import CannotWrite
 from helpers.guard import Guard, read_guard
 from helpers.models import LeNet
 from helpers.transfer import load_backbone
@@ -60,7 +61,6 @@ def shared(tmp_path_factory):
         write_metrics(run, {"source": "sample-1"})
         from helpers import predictor
 
-        patch.setattr("helpers.familiar.STRANGE", ())
         yield home, predictor.Predictor("runs/aoi/lenet")
 
 
@@ -152,24 +152,28 @@ def test_the_guard_refuses_what_is_strange_and_few_others(asked):
     assert "unlike the pictures it learned from" in asked.ask(strange()).refusal
     own = [asked.ask(drawn(1000 + seed, seed % 2)) for seed in range(50)]
     assert sum(bool(answer.refusal) for answer in own) <= 15
-    assert 0 <= asked.guard.rates["false_alarms"] <= 0.3
-    assert "false alarms" in told(asked.guard)
+    assert len(asked.guard.familiar) == 12 and (asked.guard.familiar > asked.guard.limit).sum() == 1
+    refused = sum(
+        asked.ask(drawn(number, number % 2)).score > asked.guard.limit for number in range(20)
+    )
+    assert str(asked.guard) == f"It refuses {refused / 20:.0%} of 20 test pictures of its own kind."
 
 
 def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     from helpers import predictor
 
     _, first = shared
-    monkeypatch.setattr("helpers.familiar.STRANGE", ())
     made = []
 
-    def note(data, maps):
-        made.append(data.source)
+    def note(self, source):
+        made.append(source)
         return first.guard
 
-    monkeypatch.setattr(predictor, "measured_guard", note)
+    monkeypatch.setattr(predictor.Predictor, "_learned", note)
     again = predictor.Predictor(first.run).guard
-    assert (again.limit, again.rates) == (first.guard.limit, first.guard.rates) and not made
+    assert not made
+    for name, tensor in vars(first.guard).items():
+        assert torch.equal(vars(again)[name], tensor)
     file = first.run / "guard.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
@@ -178,33 +182,30 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     assert read_guard(file, "another network") is None
 
 
-def test_without_test_pictures_its_false_alarms_are_unknown(shared, monkeypatch):
+def test_a_guard_that_cannot_be_kept_is_made_anew(shared, monkeypatch):
+    from helpers import predictor
+
+    def refuse(file):
+        raise CannotWrite(errno.EROFS, "read-only", file)
+
+    monkeypatch.setattr("helpers.guard.whole_file", refuse)
+    monkeypatch.setattr(predictor, "read_guard", lambda *_: None)
+    assert predictor.Predictor(shared[1].run).guard.limit == shared[1].guard.limit
+
+
+def test_without_test_pictures_its_false_alarms_are_unknown(shared):
     _, first = shared
-    monkeypatch.setattr("helpers.familiar.STRANGE", ())
     table = data_folder("aoi") / "sample-1" / "test.csv"
     table.rename(table.with_suffix(".away"))
     try:
-        guard = measured_guard(first._data(), first._maps)
+        guard = first._learned("sample-1")
     finally:
         table.with_suffix(".away").rename(table)
-    assert "an unknown part (there are no test pictures)" in told(guard)
+    assert guard.limit == first.guard.limit
+    assert "is unknown: there are no test pictures" in str(guard)
 
 
-def test_samples_of_other_data_sets_stand_for_strange_pictures(shared, tmp_path, monkeypatch):
-    _, first = shared
-    for number in range(4):
-        for name in FOOD.classes:
-            folder = tmp_path / FOOD.inner / "test" / name
-            folder.mkdir(parents=True, exist_ok=True)
-            strange().save(folder / f"{number}.jpg", quality=95)
-    monkeypatch.setattr("helpers.familiar.STRANGE", ("aoi", "food"))
-    monkeypatch.setattr("helpers.familiar.sample_folder", lambda facts: tmp_path)
-    guard = measured_guard(first._data(), first._maps)
-    assert guard.rates["detected"] == {"food": 1.0}
-    assert "of strange ones: 100% of Pizza, steak, sushi" in told(guard)
-
-
-def test_a_network_for_colour_is_refused(shared, tmp_path, monkeypatch):
+def test_a_network_for_colour_is_refused(tmp_path):
     from helpers.predictor import Predictor
 
     run = tmp_path / "runs" / "food" / "one_process"
@@ -214,10 +215,9 @@ def test_a_network_for_colour_is_refused(shared, tmp_path, monkeypatch):
         Predictor(run)
 
 
-def test_the_map_shows_the_places_that_the_linear_layers_look_at(shared, monkeypatch):
+def test_the_map_shows_the_places_that_the_linear_layers_look_at(shared):
     from helpers.predictor import Predictor
 
-    monkeypatch.setattr("helpers.familiar.STRANGE", ())
     torch.manual_seed(0)
     model, run = LeNet(classes=6), shared[1].run.with_name("corner")
     places = model.linear1.weight.detach().view(120, 16, 29, 29)
@@ -231,16 +231,16 @@ def test_the_map_shows_the_places_that_the_linear_layers_look_at(shared, monkeyp
 
 def test_a_guard_needs_some_pictures_and_judges_maps_of_one_place():
     with pytest.raises(ValueError, match="5 training pictures are too few.*at least 10"):
-        Guard.learn(torch.rand(5, 1, 3, 4, 4))
-    guard = Guard.learn(torch.rand(20, 1, 3, 1, 1, generator=torch.Generator().manual_seed(0)))
+        Guard.learn(torch.rand(5, 1, 3, 4, 4), [])
+    guard = Guard.learn(torch.rand(20, 1, 3, 1, 1, generator=torch.Generator().manual_seed(0)), [])
     assert guard.limit > 0 and guard.scores(torch.full((1, 3, 1, 1), 50.0)).item() > guard.limit
 
 
 def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
     from helpers import predictor
 
-    monkeypatch.setattr("helpers.familiar.STRANGE", ())
-    monkeypatch.setattr("helpers.familiar.REFERENCE", 30)
+    monkeypatch.setattr(predictor, "FAMILIAR", 30)
+    monkeypatch.setattr(predictor, "OWN", 5)
     backbone = load_backbone("compact_vgg")
     run = home / "runs" / "food" / "compact_vgg"
     save_model(torch.nn.Linear(backbone.outputs, 3), run / "head.safetensors")
@@ -374,10 +374,13 @@ def test_behind_a_proxy_the_page_is_reached_and_other_exceptions_stay():
     assert run_python(code, no_proxy="*").stdout == "*\n"
 
 
-def test_the_pictures_held_back_are_not_those_it_knows(asked):
-    held_back = asked.guard.scores(torch.cat([asked._maps([one]) for one in asked.held_back()]))
-    assert len(held_back) == 12 and held_back.quantile(0.95).item() == asked.guard.limit
-    assert len(asked.guard.known) == 48
+def test_the_pictures_that_set_the_limit_are_not_those_it_knows():
+    maps = torch.rand(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    guard = Guard.learn(maps[:, None], [])
+    assert len(guard.known) == 16
+    assert torch.allclose(guard.scores(maps[::5]), guard.familiar)
+    others = torch.cdist(guard.known, guard.known).kthvalue(5).values  # the first is itself
+    assert torch.allclose(guard.scores(maps[torch.arange(20) % 5 > 0]), others, atol=1e-4)
 
 
 def test_the_memory_stays_flat(server):

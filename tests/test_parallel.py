@@ -162,11 +162,11 @@ def test_a_killed_process_ends_the_run_and_it_is_resumed(tmp_path, alone):
 def test_launch_says_in_one_sentence_who_ended_and_why(task, reason, beside_a_gpu):
     code = f"""
         import parallel_work, torch
-        from helpers import launcher
+        from helpers import parallel
 
         torch.cuda.is_available = lambda: {beside_a_gpu}
         try:
-            launcher.launch(parallel_work.{task})
+            parallel.launch(parallel_work.{task})
         except ChildProcessError as error:
             print(error)
         """
@@ -178,10 +178,10 @@ def test_launch_says_in_one_sentence_who_ended_and_why(task, reason, beside_a_gp
 def test_processes_that_were_spawned_end_when_the_kernel_is_stopped(tmp_path):
     code = """
         import parallel_work, pathlib, sys, torch
-        from helpers import launcher
+        from helpers import parallel
 
         torch.cuda.is_available = lambda: True
-        launcher.launch(parallel_work.idle, pathlib.Path(sys.argv[1]))
+        parallel.launch(parallel_work.idle, pathlib.Path(sys.argv[1]))
         """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
@@ -212,10 +212,10 @@ def test_launch_without_fork_as_beside_a_gpu(tmp_path):
         torch.cuda.is_available = lambda: True
 
         import parallel_work
-        from helpers import launcher
+        from helpers import parallel
 
-        launcher.notebook_launcher = None  # it would fork
-        launcher.launch(parallel_work.add_up, pathlib.Path(sys.argv[1]))
+        parallel.notebook_launcher = None  # it would fork
+        parallel.launch(parallel_work.add_up, pathlib.Path(sys.argv[1]))
         """
     result = run_python(textwrap.dedent(code), tmp_path, OMP_NUM_THREADS="1", PYTHONPATH=FOLDERS)
     assert result.returncode == 0, result.stderr

@@ -203,7 +203,7 @@ def test_rooms_are_small_and_import_downwards():
 def test_helpers_are_imported_without_what_they_may_not_need():
     draws = {"plots"}
     reads_with_torchvision = {"archives", "features", "transfer"}
-    on_these = {"pretrain", "parallel", "familiar", "predictor", "app"}
+    on_these = {"pretrain", "parallel", "predictor", "app"}
     others = draws | reads_with_torchvision | on_these | {"__init__", "__main__", "startup"}
     files = (REPOSITORY / "helpers").glob("*.py")
     rooms = sorted(f"helpers.{file.stem}" for file in files if file.stem not in others)
