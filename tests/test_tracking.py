@@ -219,7 +219,7 @@ def test_mlflow_sends_nothing_home(home, monkeypatch, capsys, fake):
 def test_where_mlflow_is_not_installed_the_cell_says_so(home, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "mlflow", None)  # Python then says that it is not there
     said = train_with_mlflow(home, monkeypatch, capsys)
-    assert said == "Skipped: MLflow is not installed. To see it: python -m pip install mlflow\n"
+    assert said == "Skipped: MLflow is not installed. See the text above.\n"
 
 
 @pytest.mark.browser
