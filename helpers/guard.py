@@ -13,7 +13,7 @@ from torch import Tensor
 from helpers.files import whole_file
 
 NEIGHBOUR, QUANTILE = 5, 0.95
-HELD_BACK = 5  # every so-manieth picture
+HELD_BACK = 5  # one picture in five
 
 
 @dataclass(frozen=True)
