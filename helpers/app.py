@@ -1,10 +1,11 @@
 """The web page of a trained network: for this machine only, and without any outside request."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -28,7 +29,8 @@ def gradio():
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     if direct != "*":  # Gradio asks its own page whether it is there
-        direct = ",".join(filter(None, [direct, "127.0.0.1", "localhost"]))
+        here = ("127.0.0.1", "localhost")
+        direct = ",".join(dict.fromkeys(filter(None, [*direct.split(","), *here])))
         os.environ.update(no_proxy=direct, NO_PROXY=direct)
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="workshop-app-")
@@ -61,6 +63,21 @@ def launch(page: "gr.Blocks", **options) -> str:
     return page.launch(server_name="127.0.0.1", **options)[1]
 
 
+def sent(payload: "gr.FileData | None") -> str | None:
+    """Return the file that was uploaded, as it came; an empty path where it is any other file.
+
+    For a component's `preprocess`. Gradio's own would decode a picture before `read_upload` has
+    measured it, and looks where a file lies only if whoever sends its path asks for that.
+    """
+    if payload is None:
+        return None
+    folder = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
+    with contextlib.suppress(OSError, ValueError):  # of a path that cannot be one
+        if Path(payload.path).resolve().is_relative_to(folder):
+            return payload.path
+    return ""
+
+
 def overlay(answer: Answer) -> np.ndarray:
     """Return the picture in grey with what the network looked at over it, (h, w, 3) uint8 RGB."""
     small = answer.picture.copy()
@@ -74,25 +91,20 @@ def overlay(answer: Answer) -> np.ndarray:
 def page(predictor: Predictor) -> "gr.Blocks":
     """Build the page: a picture in; a verdict, the classes and the activation map out.
 
-    Pictures that wait at the same time are asked in batches of up to 8. Over HTTP its function is
-    called "ask".
+    Over HTTP its function is called "ask". Pictures are asked one after the other: a batch would be
+    no faster on a CPU, and a request that Gradio refuses would take the others of its batch along.
     """
     gr = gradio()
 
-    def verdict(path: str | None, answer: Answer) -> str:
-        if path is None:  # it was taken away
-            return ""
+    def ask(path: str | None) -> tuple[str, dict | None, np.ndarray | None]:
+        if path is None:  # the picture was taken away
+            return "", None, None
+        answer = predictor.ask(path or b"")
         if answer.refusal:
-            return f"### No answer\n{answer.refusal[:1].upper()}{answer.refusal[1:]}"
-        best = next(iter(answer.probabilities))
+            return f"### No answer\n{answer.refusal[:1].upper()}{answer.refusal[1:]}", None, None
         near = f"Distance {answer.score:.1f}, at most {predictor.guard.limit:.1f}"
-        return f"### {best}\n{near}: like the pictures it learned from."
-
-    def ask(paths: Sequence[str | None]) -> tuple[list, list, list]:
-        answers = predictor.ask_all([path or b"" for path in paths])
-        classes = [None if a.refusal else a.probabilities for a in answers]
-        looked = [None if a.refusal else overlay(a) for a in answers]
-        return list(map(verdict, paths, answers)), classes, looked
+        verdict = f"### {next(iter(answer.probabilities))}\n{near}: like what it learned from."
+        return verdict, answer.probabilities, overlay(answer)
 
     name = predictor.facts.title
     with gr.Blocks(title=name, delete_cache=(60, 300)) as blocks:
@@ -102,10 +114,8 @@ def page(predictor: Predictor) -> "gr.Blocks":
             with gr.Column():
                 outputs = [gr.Markdown(), gr.Label(label="Classes", num_top_classes=5)]
             outputs.append(gr.Image(label="What it looked at", format="jpeg", buttons=[]))
-        # the file as it came: Gradio would open it before `read_upload` has measured it
-        picture.preprocess = lambda payload: payload and payload.path
-        event = {"api_name": "ask", "batch": True, "max_batch_size": 8, "show_progress": "minimal"}
-        picture.change(ask, picture, outputs, **event)
+        picture.preprocess = sent
+        picture.change(ask, picture, outputs, api_name="ask", show_progress="minimal")
     return blocks.queue(max_size=200)
 
 

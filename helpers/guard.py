@@ -77,8 +77,10 @@ class Guard:
 
     def __str__(self) -> str:
         if not len(self.own):
-            return "How many good pictures it refuses is unknown: there are no test pictures."
-        alarms = (self.own > self.limit).float().mean()
+            return (
+                "How many good pictures it refuses is unknown: the test pictures are not all here."
+            )
+        alarms = (~(self.own <= self.limit)).float().mean()
         return f"It refuses {alarms:.0%} of {len(self.own)} test pictures of its own kind."
 
     def write(self, file: Path, mark: str) -> None:

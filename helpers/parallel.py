@@ -9,6 +9,7 @@ import copy
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -19,6 +20,7 @@ import torch
 from accelerate import Accelerator, notebook_launcher
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, distributed, nn
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import DataLoader, RandomSampler, Sampler
@@ -250,25 +252,44 @@ def launch(function: Callable, *arguments: Any, processes: int = 2) -> None:
         If one is killed or fails. The others are ended too.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if sys.platform == "win32":
         os.environ.setdefault("USE_LIBUV", "0")  # PyTorch for Windows may lack it
     place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}  # 0: any free port
     try:
         if sys.platform == "linux" and not torch.cuda.is_available():  # else a fork may hang
             with contextlib.redirect_stdout(io.StringIO()):  # "Launching training on 2 CPUs."
-                notebook_launcher(function, arguments, num_processes=processes, **place)
+                notebook_launcher(_call, (function, *arguments), processes, **place)
         else:
-            config = LaunchConfig(1, 1, processes, start_method="spawn", max_restarts=0, **place)
-            elastic_launch(config, function)(*arguments)
+            place |= {"run_id": "none", "start_method": "spawn", "max_restarts": 0}
+            elastic_launch(LaunchConfig(1, 1, processes, **place), _call)(function, *arguments)
+    except SignalException:  # what the engine makes of Ctrl+C
+        raise KeyboardInterrupt from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        said = failure.message["message"] if isinstance(failure.message, dict) else failure.message
-        reason = failure.signal_name() if failure.exitcode < 0 else said.strip()
+        if failure.exitcode < 0:
+            reason = failure.signal_name()
+        elif isinstance(failure.message, dict):
+            reason = failure.message["message"].strip().rstrip(".: ")
+        else:
+            reason = f"exit code {failure.exitcode}"
         raise ChildProcessError(
-            f"Process {rank} of {processes} ended early: {reason.rstrip('.')}. The others were "
-            "ended too. If it was training, the finished epochs are kept: resume=True goes on from "
-            "there."
+            f"Process {rank} of {processes} ended early: {reason}. The others were ended too. "
+            "If it was training, the finished epochs are kept: resume=True goes on from there."
         ) from None
+    finally:
+        with contextlib.suppress(ValueError):  # in another thread than the first
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _call(function: Callable, *arguments: Any) -> None:
+    """Call a function in a process; the engine would wait for ever for one that just stops."""
+    try:
+        function(*arguments)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if getattr(error, "code", 1):
+            raise RuntimeError(f"{type(error).__name__} {error}") from error
 
 
 def train_food(run: Path, epochs: int = 8, batch_size: int = 30, resume: bool = False) -> None:

@@ -19,7 +19,6 @@ from helpers.archives import folder_images
 from helpers.catalog import DATA_SETS, DataSet, data_folder, home, run_folder
 from helpers.checkpoints import load_model
 from helpers.datasets import OpenedData, csv_images, open_data
-from helpers.files import CannotWrite
 from helpers.guard import Guard, read_guard
 from helpers.models import LeNet
 from helpers.recipes import aoi_lenet
@@ -68,8 +67,9 @@ class Predictor:
     Parameters
     ----------
     run : str or Path, optional
-        runs/<data set>/<run> with model.safetensors (a LeNet) or head.safetensors (with the
-        backbone that metrics.json names). Without it: step 07's network, trained if need be.
+        runs/<data set>/<run>, counted from the workshop's home, with model.safetensors (a LeNet) or
+        head.safetensors (with the backbone that metrics.json names). Without it: step 07's network,
+        trained if need be.
 
     Attributes
     ----------
@@ -102,9 +102,9 @@ class Predictor:
         mark = weights_mark(self.network)
         kept = self.run / "guard.safetensors"
         self.guard = read_guard(kept, mark)
-        if self.guard is None:
-            self.guard = self._learned(metrics.get("source", ""))
-            with contextlib.suppress(CannotWrite):  # it is made again the next time
+        if self.guard is None or not len(self.guard.own):
+            self.guard = self._learned(metrics.get("source") or "")
+            with contextlib.suppress(OSError):  # it is made again the next time
                 self.guard.write(kept, mark)
 
     def ask(self, picture: bytes | str | Path | Image.Image) -> Answer:
@@ -152,7 +152,8 @@ class Predictor:
                 f"this is unlike the pictures it learned from ({self.facts.title}: distance "
                 f"{score:.1f}, at most {limit:.1f})."
             )
-            yield Answer(refusal if score > limit else "", dict(ranked), score, photo, looked)
+            refusal = "" if score <= limit else refusal  # one that is no number is refused, too
+            yield Answer(refusal, dict(ranked), score, photo, looked)
 
     def batch(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Return pictures as the network takes them, (B, channels, size, size)."""
@@ -175,8 +176,12 @@ class Predictor:
         def maps(split: str, most: int) -> Iterator[Tensor]:
             images = (csv_images if self.facts.name == "aoi" else folder_images)(data, split)
             rows = np.linspace(0, len(images) - 1, min(len(images), most)).astype(int)
-            for row in tqdm(rows, desc=f"Learning what is familiar: {split}"):
-                yield self._maps([read_upload(images.image_dir / images.ids[row])])
+            for row in tqdm(rows, desc=f"Looking at pictures: {split}"):
+                file = images.image_dir / images.ids[row]
+                try:
+                    yield self._maps([read_upload(file)])
+                except ValueError as error:
+                    raise ValueError(f"{file}: {error}") from error
 
         last = list(self.facts.pictures)[-1]
         try:

@@ -35,7 +35,7 @@ def read_upload(picture: bytes | str | Path | Image.Image) -> Image.Image:
             try:
                 with Path(picture).open("rb") as file:
                     picture = file.read(MOST_BYTES + 1)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise ValueError("there is no such file, or it cannot be read.") from error
         if len(picture) > MOST_BYTES:
             raise ValueError(f"the file has more than {MOST_BYTES / 1e6:.0f} MB. Make it smaller.")

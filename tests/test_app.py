@@ -3,11 +3,15 @@
 import errno
 import io
 import json
+import math
+import os
 import subprocess
 import sys
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import psutil
@@ -23,7 +27,7 @@ from helpers.catalog import AOI, data_folder
 from helpers.checkpoints import save_model, write_metrics
 from helpers.datasets import open_data
 from helpers.files import CannotWrite
-from helpers.guard import Guard, read_guard
+from helpers.guard import Guard, _points, read_guard
 from helpers.models import LeNet
 from helpers.transfer import load_backbone
 
@@ -179,6 +183,12 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
     file.write_bytes(whole[:100])
     predictor.Predictor(first.run)
     assert made == ["sample-1"] and file.read_bytes() == whole
+    model = (first.run / "model.safetensors").read_bytes()
+    save_model(LeNet(classes=6), first.run / "model.safetensors")
+    predictor.Predictor(first.run)
+    assert len(made) == 2
+    (first.run / "model.safetensors").write_bytes(model)
+    file.write_bytes(whole)
     assert read_guard(file, "another network") is None
 
 
@@ -193,6 +203,35 @@ def test_a_guard_that_cannot_be_kept_is_made_anew(shared, monkeypatch):
     assert predictor.Predictor(shared[1].run).guard.limit == shared[1].guard.limit
 
 
+def test_what_is_no_number_is_refused(shared):
+    from helpers.predictor import Predictor
+
+    model, run = LeNet(classes=6), shared[1].run.with_name("diverged")
+    torch.nn.init.constant_(model.conv1.weight, math.nan)
+    save_model(model, run / "model.safetensors")
+    write_metrics(run, {"source": "sample-1"})
+    predictor = Predictor(run)
+    assert "unlike the pictures" in predictor.ask(GOOD).refusal
+    assert str(predictor.guard).startswith("It refuses 100%")
+
+
+def test_a_damaged_training_picture_is_named(shared, tmp_path):
+    _, first = shared
+    file = data_folder("aoi") / "sample-1" / "train_images" / "3.png"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    try:
+        with pytest.raises(ValueError, match=r"3\.png: the picture is damaged"):
+            first._learned("sample-1")
+    finally:
+        file.write_bytes(whole)
+
+
+def test_a_point_is_how_strongly_and_how_unevenly_each_filter_answers():
+    maps = torch.tensor([[[[1.0, 3.0]], [[8.0, 8.0]]]])  # (1, 2, 1, 2)
+    assert torch.allclose(_points(maps), torch.tensor([[2**0.5, 8**0.5, 1.0, 0.0]]))
+
+
 def test_without_test_pictures_its_false_alarms_are_unknown(shared):
     _, first = shared
     table = data_folder("aoi") / "sample-1" / "test.csv"
@@ -202,7 +241,7 @@ def test_without_test_pictures_its_false_alarms_are_unknown(shared):
     finally:
         table.with_suffix(".away").rename(table)
     assert guard.limit == first.guard.limit
-    assert "is unknown: there are no test pictures" in str(guard)
+    assert "is unknown: the test pictures are not all here" in str(guard)
 
 
 def test_a_network_for_colour_is_refused(tmp_path):
@@ -319,8 +358,8 @@ def send(address, data, name="picture.png"):
     return ask(address, uploaded.json()[0])
 
 
-def ask(address, path):
-    picture = path and {"path": path, "meta": {"_type": "gradio.FileData"}}
+def ask(address, path, **more):
+    picture = path and {"path": path, "meta": {"_type": "gradio.FileData"}, **more}
     url = f"{address}gradio_api/call/ask"
     event = requests.post(url, json={"data": [picture]}, timeout=60).json()["event_id"]
     said = requests.get(f"{url}/{event}", timeout=120).text
@@ -353,10 +392,37 @@ def test_hostile_uploads_get_a_sentence_and_the_server_lives_on(server):
     assert send(server, in_bytes(drawn(1)))[0].startswith("###")
 
 
-def test_an_address_is_not_fetched_and_no_other_file_is_read(server):
-    for path in ("http://192.0.2.1/a.png", "/etc/passwd", str(REPOSITORY / "README.md")):
+class Counting(BaseHTTPRequestHandler):
+    """A server beside the page that counts who asks it."""
+
+    asked = 0
+
+    def do_GET(self):
+        Counting.asked += 1
+        self.send_response(404)
+        self.end_headers()
+
+
+def test_an_address_is_not_fetched(server):
+    other = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    Thread(target=other.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{other.server_port}/a.png"
+    with pytest.raises(AssertionError, match="event: error"):
+        ask(server, address)
+    assert "no PNG" in ask(server, address, meta={})[0]
+    assert "no PNG" in ask(server, "/nowhere", meta={}, url=address)[0]
+    assert not Counting.asked
+    other.shutdown()
+
+
+def test_no_other_file_is_read(server, tmp_path):
+    (tmp_path / "a.png").write_bytes(GOOD)
+    os.mkfifo(tmp_path / "waiting")  # to open it would wait for ever
+    for path in ("/etc/passwd", str(tmp_path / "a.png"), str(tmp_path / "waiting"), "a\0b"):
         with pytest.raises(AssertionError, match="event: error"):
             ask(server, path)
+        verdict, classes, looked = ask(server, path, meta={})  # then Gradio looks at no path
+        assert "no PNG" in verdict and not classes and not looked
     assert send(server, in_bytes(drawn(1)))[0].startswith("###")
 
 
@@ -370,7 +436,8 @@ def test_behind_a_proxy_the_page_is_reached_and_other_exceptions_stay():
         {"no_proxy": "intranet", "NO_PROXY": ""},
         {"no_proxy": "", "NO_PROXY": "intranet"},
     ):
-        assert run_python(code, **names).stdout == "intranet,127.0.0.1,localhost\n"
+        twice = run_python(f"from helpers.app import gradio; gradio()\n{code}", **names)
+        assert twice.stdout == "intranet,127.0.0.1,localhost\n"
     assert run_python(code, no_proxy="*").stdout == "*\n"
 
 
@@ -429,8 +496,6 @@ def test_the_page_in_a_browser(server, tmp_path):
 
 def test_the_command_shows_the_page_with_the_network_cut(shared):
     pytest.importorskip("gradio")
-    import os
-
     command = ["tests/cut_network.py", sys.executable, "-c", PROBE]
     environment = os.environ | {"WORKSHOP_HOME": str(shared[0])}
     done = subprocess.run(

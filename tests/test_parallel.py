@@ -157,7 +157,11 @@ def test_a_killed_process_ends_the_run_and_it_is_resumed(tmp_path, alone):
 @pytest.mark.parametrize("beside_a_gpu", [False, True])  # it would fork, or not
 @pytest.mark.parametrize(
     ("task", "reason"),
-    [("die", "SIGKILL"), ("fail", "ValueError: Choose another batch size.\n  This one is odd")],
+    [
+        ("die", "SIGKILL"),
+        ("fail", "ValueError: Choose another batch size.\n  This one is odd"),
+        ("leave", "RuntimeError: SystemExit no data here"),
+    ],
 )
 def test_launch_says_in_one_sentence_who_ended_and_why(task, reason, beside_a_gpu):
     code = f"""
@@ -175,17 +179,22 @@ def test_launch_says_in_one_sentence_who_ended_and_why(task, reason, beside_a_gp
     assert "Traceback" not in result.stdout and len(result.stdout.splitlines()) <= 2
 
 
-def test_processes_that_were_spawned_end_when_the_kernel_is_stopped(tmp_path):
-    code = """
-        import parallel_work, pathlib, sys, torch
+@pytest.mark.parametrize("beside_a_gpu", [False, True])
+def test_the_processes_end_when_the_kernel_is_stopped(tmp_path, beside_a_gpu):
+    code = f"""
+        import parallel_work, pathlib, signal, sys, torch
         from helpers import parallel
 
-        torch.cuda.is_available = lambda: True
-        parallel.launch(parallel_work.idle, pathlib.Path(sys.argv[1]))
+        torch.cuda.is_available = lambda: {beside_a_gpu}
+        try:
+            parallel.launch(parallel_work.idle, pathlib.Path(sys.argv[1]))
+        except KeyboardInterrupt:
+            print("stopped", signal.getsignal(signal.SIGINT) == signal.default_int_handler)
         """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
         env=ENVIRONMENT | {"PYTHONPATH": FOLDERS},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -195,7 +204,8 @@ def test_processes_that_were_spawned_end_when_the_kernel_is_stopped(tmp_path):
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)  # to the first process alone
-        process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=120)
+        assert said == b"stopped True\n"
         started = [int((tmp_path / rank).read_text()) for rank in "01"]
         _, alive = psutil.wait_procs(
             [psutil.Process(p) for p in started if psutil.pid_exists(p)], 30
