@@ -91,8 +91,8 @@ def overlay(answer: Answer) -> np.ndarray:
 def page(predictor: Predictor) -> "gr.Blocks":
     """Build the page: a picture in; a verdict, the classes and the activation map out.
 
-    Over HTTP its function is called "ask". Pictures are asked one after the other: a batch would be
-    no faster on a CPU, and a request that Gradio refuses would take the others of its batch along.
+    Over HTTP its function is called "ask". It is asked about one picture after the other: a batch
+    would be quicker, but a request that Gradio refuses takes all others of its batch along.
     """
     gr = gradio()
 

@@ -310,7 +310,7 @@ def test_the_exported_file_gives_the_same_answers(asked, tmp_path):
         assert (found - torch.tensor(expected)).abs().max() < 1e-4
 
 
-def test_predict_prints_one_line_a_picture(shared, tmp_path):
+def test_predict_prints_one_line_a_picture(shared, tmp_path, capsys):
     home, asked = shared
     (tmp_path / "good.png").write_bytes(GOOD)
     (tmp_path / "bad.png").write_bytes(b"no picture")
@@ -326,6 +326,8 @@ def test_predict_prints_one_line_a_picture(shared, tmp_path):
     done = run_python(code, *words, tmp_path / "bad.png", tmp_path / "none", WORKSHOP_HOME=home)
     lines = done.stdout.splitlines()
     assert done.returncode == 1 and len(lines) == 3
+    assert __main__.main(["predict", "--run", "runs/aoi/lenet", *["none"] * 9, "gone"]) == 1
+    assert capsys.readouterr().out.count("no such file") == 10
     assert "refused: this is no PNG" in lines[1] and "no such file" in lines[2]
 
 
