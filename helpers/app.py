@@ -60,6 +60,7 @@ def launch(page: "gr.Blocks", **options) -> str:
     options |= {"theme": gradio().themes.Default(**fonts), "footer_links": []}
     options |= {"share": False, "ssr_mode": False, "enable_monitoring": False, "mcp_server": False}
     options |= {"max_file_size": MOST_BYTES, "quiet": True, "prevent_thread_lock": True}
+    options["state_session_capacity"] = 200  # clients to remember: as many as may wait
     return page.launch(server_name="127.0.0.1", **options)[1]
 
 
