@@ -409,7 +409,7 @@ def test_an_address_is_not_fetched(server):
     other = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
     Thread(target=other.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{other.server_port}/a.png"
-    with pytest.raises(AssertionError, match="event: error"):
+    with pytest.raises(AssertionError, match="An address is no picture"):
         ask(server, address)
     assert "no PNG" in ask(server, address, meta={})[0]
     assert "no PNG" in ask(server, "/nowhere", meta={}, url=address)[0]
