@@ -17,6 +17,8 @@ from helpers.uploads import MOST_BYTES
 if TYPE_CHECKING:
     import gradio as gr
 
+WAITING = 200  # clients at once
+
 
 def gradio():
     """Import Gradio so that it never asks for anything outside this machine.
@@ -60,7 +62,7 @@ def launch(page: "gr.Blocks", **options) -> str:
     options |= {"theme": gradio().themes.Default(**fonts), "footer_links": []}
     options |= {"share": False, "ssr_mode": False, "enable_monitoring": False, "mcp_server": False}
     options |= {"max_file_size": MOST_BYTES, "quiet": True, "prevent_thread_lock": True}
-    options["state_session_capacity"] = 200  # clients to remember: as many as may wait
+    options["state_session_capacity"] = WAITING  # Gradio's own number fills the memory
     return page.launch(server_name="127.0.0.1", **options)[1]
 
 
@@ -117,7 +119,7 @@ def page(predictor: Predictor) -> "gr.Blocks":
             outputs.append(gr.Image(label="What it looked at", format="jpeg", buttons=[]))
         picture.preprocess = sent
         picture.change(ask, picture, outputs, api_name="ask", show_progress="minimal")
-    return blocks.queue(max_size=200)
+    return blocks.queue(max_size=WAITING)
 
 
 def serve(run: str | None = None, port: int | None = None, browser: bool = True) -> int:

@@ -10,8 +10,6 @@ import sys
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
 import psutil
@@ -20,15 +18,17 @@ import requests
 import torch
 from browsing import browser, is_local
 from conftest import REPOSITORY, notebook_cell, run_python
+from misbehaving_server import Server
 from PIL import Image
 
-from helpers import __main__
+from helpers import __main__, predictor
 from helpers.catalog import AOI, data_folder
 from helpers.checkpoints import save_model, write_metrics
 from helpers.datasets import open_data
 from helpers.files import CannotWrite
 from helpers.guard import Guard, _points, read_guard
 from helpers.models import LeNet
+from helpers.predictor import Predictor
 from helpers.transfer import load_backbone
 
 
@@ -63,9 +63,7 @@ def shared(tmp_path_factory):
         run = home / "runs" / "aoi" / "lenet"
         save_model(LeNet(classes=6), run / "model.safetensors")
         write_metrics(run, {"source": "sample-1"})
-        from helpers import predictor
-
-        yield home, predictor.Predictor("runs/aoi/lenet")
+        yield home, Predictor("runs/aoi/lenet")
 
 
 @pytest.fixture
@@ -164,8 +162,6 @@ def test_the_guard_refuses_what_is_strange_and_few_others(asked):
 
 
 def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
-    from helpers import predictor
-
     _, first = shared
     made = []
 
@@ -173,19 +169,19 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
         made.append(source)
         return first.guard
 
-    monkeypatch.setattr(predictor.Predictor, "_learned", note)
-    again = predictor.Predictor(first.run).guard
+    monkeypatch.setattr(Predictor, "_learned", note)
+    again = Predictor(first.run).guard
     assert not made
     for name, tensor in vars(first.guard).items():
         assert torch.equal(vars(again)[name], tensor)
     file = first.run / "guard.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
-    predictor.Predictor(first.run)
+    Predictor(first.run)
     assert made == ["sample-1"] and file.read_bytes() == whole
     model = (first.run / "model.safetensors").read_bytes()
     save_model(LeNet(classes=6), first.run / "model.safetensors")
-    predictor.Predictor(first.run)
+    Predictor(first.run)
     assert len(made) == 2
     (first.run / "model.safetensors").write_bytes(model)
     file.write_bytes(whole)
@@ -193,29 +189,25 @@ def test_the_guard_is_kept_and_belongs_to_one_network(shared, monkeypatch):
 
 
 def test_a_guard_that_cannot_be_kept_is_made_anew(shared, monkeypatch):
-    from helpers import predictor
-
     def refuse(file):
         raise CannotWrite(errno.EROFS, "read-only", file)
 
     monkeypatch.setattr("helpers.guard.whole_file", refuse)
     monkeypatch.setattr(predictor, "read_guard", lambda *_: None)
-    assert predictor.Predictor(shared[1].run).guard.limit == shared[1].guard.limit
+    assert Predictor(shared[1].run).guard.limit == shared[1].guard.limit
 
 
 def test_what_is_no_number_is_refused(shared):
-    from helpers.predictor import Predictor
-
     model, run = LeNet(classes=6), shared[1].run.with_name("diverged")
     torch.nn.init.constant_(model.conv1.weight, math.nan)
     save_model(model, run / "model.safetensors")
     write_metrics(run, {"source": "sample-1"})
-    predictor = Predictor(run)
-    assert "unlike the pictures" in predictor.ask(GOOD).refusal
-    assert str(predictor.guard).startswith("It refuses 100%")
+    diverged = Predictor(run)
+    assert "unlike the pictures" in diverged.ask(GOOD).refusal
+    assert str(diverged.guard).startswith("It refuses 100%")
 
 
-def test_a_damaged_training_picture_is_named(shared, tmp_path):
+def test_a_damaged_training_picture_is_named(shared):
     _, first = shared
     file = data_folder("aoi") / "sample-1" / "train_images" / "3.png"
     whole = file.read_bytes()
@@ -245,8 +237,6 @@ def test_without_test_pictures_its_false_alarms_are_unknown(shared):
 
 
 def test_a_network_for_colour_is_refused(tmp_path):
-    from helpers.predictor import Predictor
-
     run = tmp_path / "runs" / "food" / "one_process"
     save_model(LeNet(classes=3, channels=3, size=64), run / "model.safetensors")
     write_metrics(run, {})
@@ -255,8 +245,6 @@ def test_a_network_for_colour_is_refused(tmp_path):
 
 
 def test_the_map_shows_the_places_that_the_linear_layers_look_at(shared):
-    from helpers.predictor import Predictor
-
     torch.manual_seed(0)
     model, run = LeNet(classes=6), shared[1].run.with_name("corner")
     places = model.linear1.weight.detach().view(120, 16, 29, 29)
@@ -276,8 +264,6 @@ def test_a_guard_needs_some_pictures_and_judges_maps_of_one_place():
 
 
 def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
-    from helpers import predictor
-
     monkeypatch.setattr(predictor, "FAMILIAR", 30)
     monkeypatch.setattr(predictor, "OWN", 5)
     backbone = load_backbone("compact_vgg")
@@ -289,10 +275,10 @@ def test_a_head_belongs_to_the_weights_it_was_trained_on(home, monkeypatch):
         "backbone_weights": backbone.mark,
     }
     write_metrics(run, numbers)
-    assert set(predictor.Predictor(run).ask(strange()).probabilities) == {"pizza", "steak", "sushi"}
+    assert set(Predictor(run).ask(strange()).probabilities) == {"pizza", "steak", "sushi"}
     write_metrics(run, numbers | {"backbone_weights": "0123456789abcdef"})
     with pytest.raises(ValueError, match="other weights of compact_vgg than are here"):
-        predictor.Predictor(run)
+        Predictor(run)
 
 
 def test_the_exported_file_gives_the_same_answers(asked, tmp_path):
@@ -394,32 +380,20 @@ def test_hostile_uploads_get_a_sentence_and_the_server_lives_on(server):
     assert send(server, in_bytes(drawn(1)))[0].startswith("###")
 
 
-class Counting(BaseHTTPRequestHandler):
-    """A server beside the page that counts who asks it."""
-
-    asked = 0
-
-    def do_GET(self):
-        Counting.asked += 1
-        self.send_response(404)
-        self.end_headers()
-
-
 def test_an_address_is_not_fetched(server):
-    other = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
-    Thread(target=other.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{other.server_port}/a.png"
-    with pytest.raises(AssertionError, match="An address is no picture"):
-        ask(server, address)
-    assert "no PNG" in ask(server, address, meta={})[0]
-    assert "no PNG" in ask(server, "/nowhere", meta={}, url=address)[0]
-    assert not Counting.asked
-    other.shutdown()
+    with Server({"a.png": GOOD}) as other:
+        address = f"{other.url}/a.png"
+        with pytest.raises(AssertionError, match="An address is no picture"):
+            ask(server, address)
+        assert "no PNG" in ask(server, address, meta={})[0]
+        assert "no PNG" in ask(server, "/nowhere", meta={}, url=address)[0]
+        assert not other.requests
 
 
 def test_no_other_file_is_read(server, tmp_path):
     (tmp_path / "a.png").write_bytes(GOOD)
-    os.mkfifo(tmp_path / "waiting")  # to open it would wait for ever
+    if hasattr(os, "mkfifo"):  # not on Windows
+        os.mkfifo(tmp_path / "waiting")  # to open it would wait for ever
     for path in ("/etc/passwd", str(tmp_path / "a.png"), str(tmp_path / "waiting"), "a\0b"):
         with pytest.raises(AssertionError, match="event: error"):
             ask(server, path)
