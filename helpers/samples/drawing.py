@@ -1,7 +1,7 @@
 """What the drawn photographs share: a canvas, its paints and a camera."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,47 +16,28 @@ FINE = 4  # binary digits after the point that cv2 is given with each coordinate
 
 @dataclass(frozen=True)
 class Paint:
-    """What an outline is filled with.
-
-    Attributes
-    ----------
-    colour : Colour
-        The main colour.
-    grain, pitch : float
-        How much its brightness varies, as a share, and the size of the grains in drawing units.
-    other : Colour or None
-        Colour of blotches, if there are any.
-    share : float
-        Part of the area that the blotches take, 0 to 1.
-    light : float
-        How much brighter the top left is than the bottom right, as a share.
-    """
+    """What an outline is filled with."""
 
     colour: Colour
-    grain: float = 0.04
-    pitch: float = 0.05
-    other: Colour | None = None
-    share: float = 0.4
-    light: float = 0.0
+    grain: float = 0.04  # how much its brightness varies, as a share
+    pitch: float = 0.05  # the size of the grains, in drawing units
+    other: Colour | None = None  # of blotches, if there are any
+    share: float = 0.4  # part of the area that the blotches take, 0 to 1
+    light: float = 0.0  # how much brighter the top left is than the bottom right, as a share
 
     def varied(self, rng: np.random.Generator) -> "Paint":
         """Return the same paint in a colour near its own."""
         return replace(self, colour=jitter(rng, self.colour))
 
 
+Ink = Paint | Colour
+
+
 class Canvas:
-    """Pixels to paint on, with a coordinate system of their own.
+    """Pixels, red, green, blue, 0 to 255, (H, W, 3), float32, with coordinates of their own.
 
-    At first, (0, 0) is the middle, the shorter side reaches from -1 to 1, and y points down.
-
-    Attributes
-    ----------
-    pixels : numpy.ndarray
-        Red, green, blue, 0 to 255, shape (H, W, 3), float32.
-    rng : numpy.random.Generator
-        Source of everything random in the picture.
-    frame : numpy.ndarray
-        Homography from drawing units to pixels, shape (3, 3).
+    At first, (0, 0) is the middle, the shorter side reaches from -1 to 1, and y points down. The
+    frame is the homography from such units to pixels, (3, 3).
     """
 
     def __init__(self, pixels: Array, rng: np.random.Generator, frame: Array) -> None:
@@ -91,28 +72,18 @@ class Canvas:
         """Return the step that leads straight down in the picture, whichever way this is turned."""
         return np.linalg.solve(self.slope, (0, self.unit * distance))
 
-    def fill(
-        self, outline: Array, paint: Paint | Colour, soft: float = 0, opacity: float = 1
-    ) -> None:
+    def fill(self, outline: Array, paint: Ink, soft: float = 0, opacity: float = 1) -> None:
         """Fill an outline, shape (N, 2); `soft` blurs its edge by that many drawing units."""
-
-        def draw(mask: Array, at: list[Array]) -> None:
-            cv2.fillPoly(mask, at, 255, cv2.LINE_AA, FINE)
-
-        self._print([outline], paint, opacity, draw, blur=soft * self.unit)
+        self._print([outline], paint, opacity, blur=soft * self.unit)
 
     def stroke(
-        self, lines: Array | list[Array], width: float, paint: Paint | Colour, opacity: float = 1
+        self, lines: Array | list[Array], width: float, paint: Ink, opacity: float = 1
     ) -> None:
         """Draw one line, shape (N, 2), or several."""
         lines = [lines] if isinstance(lines, np.ndarray) and lines.ndim == 2 else lines
         thick = width * self.unit
-
-        def draw(mask: Array, at: list[Array]) -> None:
-            cv2.polylines(mask, at, False, 255, max(round(thick), 1), cv2.LINE_AA, FINE)
-
         # A line cannot be thinner than a pixel, but it can be fainter.
-        self._print(lines, paint, opacity * min(thick, 1), draw, margin=thick)
+        self._print(lines, paint, opacity * min(thick, 1), thick=thick)
 
     def hair(self, outline: Array, colour: Colour, length: float, opacity: float = 0.5) -> None:
         """Draw short hairs all over an outline, pointing outwards and down."""
@@ -127,17 +98,11 @@ class Canvas:
         self.stroke(np.stack([root, root + length * away], axis=1), 0.012, colour, opacity)
 
     def _print(
-        self,
-        lines: Sequence[Array],
-        paint: Paint | Colour,
-        opacity: float,
-        draw: Callable[[Array, list[Array]], None],
-        blur: float = 0,
-        margin: float = 0,
+        self, lines: Sequence[Array], paint: Ink, opacity: float, blur: float = 0, thick: float = 0
     ) -> None:
-        """Draw a mask no larger than the lines need, and let the paint through it."""
+        """Fill the lines, or draw them where they are thick, on a small mask; let paint through."""
         points = self._to_pixels(np.concatenate(lines))
-        reach = 4 + 2.4 * blur + margin
+        reach = 4 + 2.4 * blur + thick
         height, width = self.pixels.shape[:2]
         left, top = np.maximum(np.floor(points.min(axis=0) - reach), 0).astype(int)
         right, bottom = np.minimum(np.ceil(points.max(axis=0) + reach), (width, height)).astype(int)
@@ -146,7 +111,11 @@ class Canvas:
         mask = np.zeros((bottom - top, right - left), np.uint8)
         at = np.rint((points - (left, top)) * 2**FINE).astype(np.int32)
         ends = np.cumsum([len(line) for line in lines])
-        draw(mask, [at[end - len(line) : end] for end, line in zip(ends, lines, strict=True)])
+        parts = [at[end - len(line) : end] for end, line in zip(ends, lines, strict=True)]
+        if thick:
+            cv2.polylines(mask, parts, False, 255, max(round(thick), 1), cv2.LINE_AA, FINE)
+        else:
+            cv2.fillPoly(mask, parts, 255, cv2.LINE_AA, FINE)
         if blur > 0.3:
             # Two boxes cost less than a Gaussian. A stack blur costs even less, but what OpenCV
             # makes of it depends on the number of threads.
@@ -205,19 +174,14 @@ def ellipse(
 
 
 def blob(
-    rng: np.random.Generator,
-    x: float,
-    y: float,
-    across: float,
-    down: float | None = None,
-    wobble: float = 0.06,
+    rng: np.random.Generator, x: float, y: float, across: float, down: float, wobble: float = 0.06
 ) -> Array:
     """Return an ellipse that bulges here and there, shape (48, 2)."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     swing, phase = rng.normal(0, wobble, 4), rng.uniform(0, 2 * np.pi, 4)
     bulge = 1 + sum(swing[k] * np.cos((k + 2) * angle + phase[k]) / (k + 1) for k in range(4))
     around = np.column_stack([np.cos(angle), np.sin(angle)]) * bulge[:, None]
-    return around * [across, across if down is None else down] + [x, y]
+    return around * [across, down] + [x, y]
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Array:
@@ -260,19 +224,9 @@ def shade(colour: Colour, share: float, grey: float = 0) -> Colour:
 
 
 def photograph(canvas: Canvas, sharpness: float = 1) -> Array:
-    """Return what a middling camera makes of a canvas: uneven light, tint, blur and noise.
+    """Return what a middling camera makes of a canvas, (H, W, 3), uint8: light, tint, blur, noise.
 
-    Parameters
-    ----------
-    canvas : Canvas
-        The drawing.
-    sharpness : float
-        The larger, the less blur; 1 suits a picture of about 200 pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        Red, green, blue, shape (H, W, 3), uint8.
+    The larger the sharpness, the less blur; 1 suits a picture of about 200 pixels.
     """
     rng, shape = canvas.rng, canvas.pixels.shape[:2]
     light = 1 + rng.uniform(0, 0.5) * (ramp(shape, rng.uniform(0, 2 * np.pi)) - 0.5)
