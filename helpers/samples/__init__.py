@@ -1,4 +1,9 @@
-"""Stand-ins for the real data sets: drawn on first use, in the genuine layout, always the same."""
+"""Stand-ins for the real data sets: drawn on first use, in the genuine layout, always the same.
+
+Each data set's module has `draw(label, rng)`, which returns one picture as uint8, and
+`write(folder, seed)`, which fills an existing empty folder with what one would download. All that
+is random comes from `rng`, so the same seed gives the same bytes.
+"""
 
 from importlib import import_module
 from pathlib import Path

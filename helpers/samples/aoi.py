@@ -6,7 +6,6 @@ the class then adds its defect on top. Classes share the kinds of film, so that 
 nor grain alone gives a class away.
 """
 
-import csv
 import math
 from pathlib import Path
 
@@ -40,75 +39,34 @@ COLUMNS = np.arange(SIZE, dtype=np.float32)[None, :]
 
 
 def labels(split: str, seed: int = 0) -> Array:
-    """Return the class of each picture of a split.
-
-    Parameters
-    ----------
-    split : {"train", "test"}
-        Part of the data set.
-    seed : int
-        Seed of the whole data set.
-
-    Returns
-    -------
-    numpy.ndarray
-        Classes 0 to 5 in file order, shape (N,), int64, in roughly the genuine proportions.
-    """
+    """Return the class, 0 to 5, of each picture of "train" or "test", shape (N,), int64."""
     ends = np.rint(np.cumsum(CLASS_WEIGHTS) / CLASS_WEIGHTS.sum() * COUNTS[split])
     classes = np.repeat(np.arange(6), np.diff(ends, prepend=0).astype(int)).astype(np.int64)
     return _generator(seed, split).permutation(classes)
 
 
 def draw(label: int, rng: np.random.Generator) -> Array:
-    """Draw one picture.
-
-    Parameters
-    ----------
-    label : int
-        Class, 0 to 5.
-    rng : numpy.random.Generator
-        Source of everything random in the picture.
-
-    Returns
-    -------
-    numpy.ndarray
-        Grey levels, shape (512, 512), uint8.
-    """
+    """Draw one picture of a class, 0 to 5, shape (512, 512)."""
     film = FILMS[rng.choice(len(FILMS), p=FILM_WEIGHTS[label])](rng) + _unevenness(rng)
     return np.clip(np.rint(DEFECTS[label](film, rng)), 0, 255).astype(np.uint8)
 
 
 def write(folder: Path, seed: int = 0) -> None:
-    """Fill an existing empty folder with pictures and tables, as the genuine download has them.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Receives ``train_images``, ``test_images``, ``train.csv`` and ``test.csv``.
-    seed : int
-        Seed of the whole data set; the same seed gives the same bytes.
-    """
+    """Put the pictures and tables into an existing empty folder, as the genuine download does."""
     jobs = []
     for split in COUNTS:
-        classes = labels(split, seed)
-        names = [f"{split}_{index:05d}.png" for index in range(len(classes))]
         (folder / f"{split}_images").mkdir()
-        answers = classes if split == "train" else [""] * len(names)
-        _write_table(folder / f"{split}.csv", [("ID", "Label"), *zip(names, answers, strict=True)])
-        jobs += [
-            (folder / f"{split}_images" / name, label, _generator(seed, split, index))
-            for index, (name, label) in enumerate(zip(names, classes, strict=True))
-        ]
+        rows = ["ID,Label"]
+        for index, label in enumerate(labels(split, seed)):
+            name = f"{split}_{index:05d}.png"
+            rows.append(f"{name},{label if split == 'train' else ''}")
+            jobs.append((folder / f"{split}_images" / name, label, _generator(seed, split, index)))
+        (folder / f"{split}.csv").write_bytes("\n".join([*rows, ""]).encode())
     draw_all(_write_picture, jobs)
 
 
 def _generator(seed: int, split: str, *index: int) -> np.random.Generator:
     return np.random.default_rng([seed, list(COUNTS).index(split), *index])
-
-
-def _write_table(path: Path, rows: list[tuple]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _write_picture(path: Path, label: int, rng: np.random.Generator) -> None:
@@ -184,10 +142,6 @@ def _speckled_film(rng: np.random.Generator) -> Array:
     return rng.normal(200, 12) + rng.uniform(12, 30) * grain
 
 
-def _normal(film: Array, rng: np.random.Generator) -> Array:
-    return film
-
-
 def _void(film: Array, rng: np.random.Generator) -> Array:
     """Add a bright cloudy blob, or a coarse mottled patch."""
     radius, aspect = rng.uniform(0.17, 0.36) * SIZE, _log_uniform(rng, 0.7, 1.4)
@@ -250,4 +204,4 @@ def _particle(film: Array, rng: np.random.Generator) -> Array:
 
 
 FILMS = (_fine_film, _even_film, _cloudy_film, _speckled_film)
-DEFECTS = (_normal, _void, _horizontal, _vertical, _edge, _particle)
+DEFECTS = (lambda film, rng: film, _void, _horizontal, _vertical, _edge, _particle)

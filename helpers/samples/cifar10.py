@@ -24,42 +24,8 @@ BATCHES["test_batch"] = "testing batch 1 of 1"
 SIZE, CANVAS_SIZE = 32, 80  # pixels along each side, as stored and as drawn
 
 
-def labels(split: str, part: int, seed: int = 0) -> Array:
-    """Return the class of each picture of a batch, all classes equally often.
-
-    Parameters
-    ----------
-    split : {"train", "test"}
-        Part of the data set.
-    part : int
-        Number of the batch, counted from 0.
-    seed : int
-        Seed of the whole data set.
-
-    Returns
-    -------
-    numpy.ndarray
-        Classes 0 to 9, shape (N,), int64.
-    """
-    rng = np.random.default_rng([seed, part, list(COUNTS).index(split)])
-    return rng.permutation(np.arange(COUNTS[split]) % len(CLASSES))
-
-
 def draw(label: int, rng: np.random.Generator) -> Array:
-    """Draw one picture.
-
-    Parameters
-    ----------
-    label : int
-        Class, 0 to 9.
-    rng : numpy.random.Generator
-        Source of everything random in the picture.
-
-    Returns
-    -------
-    numpy.ndarray
-        Red, green, blue, shape (32, 32, 3), uint8.
-    """
+    """Draw one picture of a class, 0 to 9, shape (32, 32, 3)."""
     canvas = Canvas.blank(CANVAS_SIZE, CANVAS_SIZE, rng)
     scenes, weights = zip(*SCENES[label], strict=True)
     scenes[rng.choice(len(scenes), p=np.array(weights) / sum(weights))](canvas)
@@ -71,24 +37,14 @@ def draw(label: int, rng: np.random.Generator) -> Array:
 
 
 def write(folder: Path, seed: int = 0) -> None:
-    """Put the archive of the data set into an existing empty folder.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Receives ``cifar-10-python.tar.gz``.
-    seed : int
-        Seed of the whole data set; the same seed gives the same bytes.
-    """
-    classes = {
-        name: labels("test" if name == "test_batch" else "train", part, seed)
-        for part, name in enumerate(BATCHES)
-    }
-    jobs = [
-        (label, np.random.default_rng([seed, part, label, index]))
-        for part, batch in enumerate(classes.values())
-        for index, label in enumerate(batch)
-    ]
+    """Put the archive of the data set into an existing empty folder."""
+    classes, jobs = {}, []
+    for part, name in enumerate(BATCHES):
+        split = int(name == "test_batch")
+        order = np.arange((COUNTS["train"], COUNTS["test"])[split]) % len(CLASSES)  # all as often
+        classes[name] = np.random.default_rng([seed, part, split]).permutation(order)
+        for index, label in enumerate(classes[name]):
+            jobs.append((label, np.random.default_rng([seed, part, label, index])))
     pictures = iter(draw_all(draw, jobs))
     meta = {
         b"num_cases_per_batch": COUNTS["train"],
@@ -98,18 +54,16 @@ def write(folder: Path, seed: int = 0) -> None:
     files = {f"{CIFAR10.inner}/batches.meta": _old_pickle(meta)}
     for name, batch in classes.items():
         rows = np.stack([next(pictures).transpose(2, 0, 1).ravel() for _ in batch])  # (N, 3072)
+        names = [f"{CLASSES[label]}_s_{index:06d}.png" for index, label in enumerate(batch)]
         files[f"{CIFAR10.inner}/{name}"] = _old_pickle(
             {
                 b"batch_label": BATCHES[name].encode(),
                 b"labels": batch.tolist(),
                 b"data": rows,
-                b"filenames": [
-                    f"{CLASSES[label]}_s_{index:06d}.png".encode()
-                    for index, label in enumerate(batch)
-                ],
+                b"filenames": [one.encode() for one in names],
             }
         )
-    write_tar_gz(folder / "cifar-10-python.tar.gz", files)
+    write_tar_gz(folder / CIFAR10.archive.file, files)
 
 
 class _OldPickler(pickle._Pickler):

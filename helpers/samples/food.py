@@ -18,20 +18,7 @@ COUNTS = {"train": (78, 75, 72), "test": (25, 19, 31)}  # as in the real data se
 
 
 def draw(label: int, rng: np.random.Generator) -> Array:
-    """Draw one photograph.
-
-    Parameters
-    ----------
-    label : int
-        0 for pizza, 1 for steak, 2 for sushi.
-    rng : numpy.random.Generator
-        Source of everything random in the picture.
-
-    Returns
-    -------
-    numpy.ndarray
-        Red, green, blue, shape (H, W, 3), uint8; the shorter side measures 140 to 260 pixels.
-    """
+    """Draw pizza (0), steak (1) or sushi (2), (H, W, 3); the shorter side has 140 to 260 pixels."""
     short = int(rng.integers(140, 261))
     long = int(short * choose(rng, (1, 1, 1.2, 1.33, 1.33, 1.5)))
     height, width = (short, long) if rng.random() < 0.75 else (long, short)
@@ -45,20 +32,7 @@ def draw(label: int, rng: np.random.Generator) -> Array:
 
 
 def write(folder: Path, seed: int = 0) -> None:
-    """Put the archive of the data set into an existing empty folder.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Receives ``pizza_steak_sushi.zip``.
-    seed : int
-        Seed of the whole data set; the same seed gives the same bytes.
-    """
-    write_zip(folder / "pizza_steak_sushi.zip", draw_jpegs(draw, _jobs(seed)))
-
-
-def _jobs(seed: int) -> dict[str, tuple[int, np.random.Generator]]:
-    """Return what to draw for each name in the archive."""
+    """Put the archive of the data set into an existing empty folder."""
     jobs = {}
     for part, (split, counts) in enumerate(COUNTS.items()):
         for label, (name, count) in enumerate(zip(CLASSES, counts, strict=True)):
@@ -66,4 +40,4 @@ def _jobs(seed: int) -> dict[str, tuple[int, np.random.Generator]]:
                 rng = np.random.default_rng([seed, part, label, index])
                 number = 100_003 + 37_619 * index + 7 * label + part  # they are no row of numbers
                 jobs[f"{split}/{name}/{number}.jpg"] = (label, rng)
-    return jobs
+    write_zip(folder / FOOD.archive.file, draw_jpegs(draw, jobs))

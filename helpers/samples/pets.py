@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.catalog import PETS
 from helpers.samples.animals import draw_animal
 from helpers.samples.drawing import (
     EVERYWHERE,
@@ -37,20 +38,7 @@ ROOMS = (
 
 
 def draw(label: int, rng: np.random.Generator) -> Array:
-    """Draw one photograph.
-
-    Parameters
-    ----------
-    label : int
-        0 for a cat, 1 for a dog.
-    rng : numpy.random.Generator
-        Source of everything random in the picture.
-
-    Returns
-    -------
-    numpy.ndarray
-        Red, green, blue, shape (H, W, 3), uint8; width and height differ.
-    """
+    """Draw a cat (0) or a dog (1), shape (H, W, 3); width and height differ."""
     width = int(rng.integers(120, 261))
     height = int(np.clip(width * rng.choice([0.75, 0.8, 1, 1.2, 1.33]), 100, 260))
     canvas = Canvas.blank(height, width, rng)
@@ -63,42 +51,20 @@ def draw(label: int, rng: np.random.Generator) -> Array:
 
 
 def write(folder: Path, seed: int = 0) -> None:
-    """Put the archive of the data set into an existing empty folder.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Receives ``dogscats.tgz``.
-    seed : int
-        Seed of the whole data set; the same seed gives the same bytes.
-    """
-    files = draw_jpegs(draw, _jobs(seed))
-    write_tar_gz(folder / "dogscats.tgz", files | _sample(files))
-
-
-def _jobs(seed: int) -> dict[str, tuple[int, np.random.Generator]]:
-    """Return what to draw for each name in the archive."""
-    jobs = {}
+    """Put the archive of the data set into an existing empty folder."""
+    jobs, few = {}, []
     for part, (split, count) in enumerate(COUNTS.items()):
         for index in range(count):
             for label, name in enumerate(CLASSES):
-                path = f"{split}/{name}s/{name}.{index + part * 1000}.jpg"
+                path = f"dogscats/{split}/{name}s/{name}.{index + part * 1000}.jpg"
                 if split == "test1":  # without labels: whichever class comes next
-                    path = f"{split}/{2 * index + label + 1}.jpg"
-                rng = np.random.default_rng([seed, part, label, index])
-                jobs[f"dogscats/{path}"] = (label, rng)
-    return jobs
-
-
-def _sample(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return copies of a few pictures under the names of the folder "sample"."""
-    copies = {}
-    for split, count in SAMPLE_COUNTS.items():
-        for name in CLASSES:
-            folder = f"dogscats/{split}/{name}s/"
-            for path in [path for path in files if path.startswith(folder)][:count]:
-                copies[path.replace("dogscats/", "dogscats/sample/")] = files[path]
-    return copies
+                    path = f"dogscats/test1/{2 * index + label + 1}.jpg"
+                jobs[path] = (label, np.random.default_rng([seed, part, label, index]))
+                if index < SAMPLE_COUNTS.get(split, 0):
+                    few.append(path)
+    files = draw_jpegs(draw, jobs)
+    copies = {path.replace("dogscats/", "dogscats/sample/"): files[path] for path in sorted(few)}
+    write_tar_gz(folder / PETS.archive.file, files | copies)
 
 
 def _room(canvas: Canvas) -> None:
