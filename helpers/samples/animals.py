@@ -59,8 +59,7 @@ def _furry(canvas: Canvas, outline: Array, coat: Coat, length: float = 0.12) -> 
 
 
 def _close_up(canvas: Canvas, coat: Coat, label: int) -> Canvas:
-    chest = blob(canvas.rng, 0, 1.2, 0.75, 0.8)
-    _furry(canvas, chest, coat, 0.15)
+    _furry(canvas, blob(canvas.rng, 0, 1.2, 0.75, 0.8), coat, 0.15)
     return canvas.place(scale=canvas.rng.uniform(0.65, 0.95))
 
 
@@ -86,9 +85,8 @@ def _lying(canvas: Canvas, coat: Coat, label: int) -> Canvas:
     _furry(canvas, smooth((-0.6, 0), (0.3, -0.15), (1, 0.1), (1.05, 0.75), (-0.6, 0.75)), coat)
     _bands(canvas, coat, [(x, -0.05, x + 0.06, 0.4) for x in (0.1, 0.3, 0.5, 0.7)])
     for x in (-0.75, -0.3):
-        _furry(
-            canvas, smooth((x, 0.45), (x + 0.3, 0.5), (x + 0.2, 0.82), (x - 0.15, 0.8)), coat, 0.06
-        )
+        paw = smooth((x, 0.45), (x + 0.3, 0.5), (x + 0.2, 0.82), (x - 0.15, 0.8))
+        _furry(canvas, paw, coat, 0.06)
     return canvas.place(-0.42, rng.uniform(-0.2, 0.15), rng.uniform(0.4, 0.52))
 
 

@@ -271,9 +271,8 @@ def _sliced_steak(at: Canvas) -> None:
     for place in np.linspace(-0.48, 0.48, count):
         slice_at = at.place(place, rng.normal(0, 0.03), rng.uniform(1, 1.15), rng.normal(8, 4))
         high = rng.uniform(0.36, 0.44) * (1 - 0.6 * place**2)
-        outline = np.vstack(
-            [ellipse(-0.05, 0, 0.09, high, 90, 270), ellipse(0.03, 0, 0.12, high, -90, 90)]
-        )
+        halves = ellipse(-0.05, 0, 0.09, high, 90, 270), ellipse(0.03, 0, 0.12, high, -90, 90)
+        outline = np.vstack(halves)
         dark = Paint(shade(colour, 0.6), 0.1)
         _slab(slice_at, outline, Paint(colour, 0.12, 0.03), dark, 0.05)
         pink = Paint(inside, 0.07, 0.04, shade(inside, 0.85), light=0.2)

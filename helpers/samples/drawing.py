@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 Array = np.ndarray
+Points = Array | list[tuple[float, float]]  # x to the right and y down, shape (N, 2)
 Colour = tuple[float, float, float]  # red, green, blue, 0 to 255
 
 FINE = 4  # binary digits after the point that cv2 is given with each coordinate
@@ -72,9 +73,9 @@ class Canvas:
         """Return the step that leads straight down in the picture, whichever way this is turned."""
         return np.linalg.solve(self.slope, (0, self.unit * distance))
 
-    def fill(self, outline: Array, paint: Ink, soft: float = 0, opacity: float = 1) -> None:
+    def fill(self, outline: Points, paint: Ink, soft: float = 0, opacity: float = 1) -> None:
         """Fill an outline, shape (N, 2); `soft` blurs its edge by that many drawing units."""
-        self._print([outline], paint, opacity, blur=soft * self.unit)
+        self._print([np.asarray(outline)], paint, opacity, blur=soft * self.unit)
 
     def stroke(
         self, lines: Array | list[Array], width: float, paint: Ink, opacity: float = 1

@@ -99,19 +99,16 @@ def _airplane(at: Canvas) -> None:
         at = at.place(angle=rng.uniform(-60, 60))
         sweep, span = rng.uniform(0, 0.5), rng.uniform(0.6, 0.9)
         for side in (-1, 1):
-            at.fill(
-                np.array([(-0.15, 0), (0.2, 0), (sweep, side * span), (sweep - 0.14, side * span)]),
-                wing,
-            )
-            at.fill(np.array([(0.6, 0), (0.78, 0), (0.85, side * 0.3), (0.75, side * 0.3)]), wing)
+            at.fill([(-0.15, 0), (0.2, 0), (sweep, side * span), (sweep - 0.14, side * span)], wing)
+            at.fill([(0.6, 0), (0.78, 0), (0.85, side * 0.3), (0.75, side * 0.3)], wing)
         at.fill(ellipse(0, 0, 0.85, thick), body)
         return
     at = at.place(angle=rng.normal(0, 12))
-    at.fill(np.array([(0.55, -0.05), (0.85, -0.05), (0.95, -0.5), (0.78, -0.5)]), wing)
-    at.fill(np.array([(-0.1, 0), (0.15, 0), (0.5, -0.38), (0.38, -0.38)]), wing)
+    at.fill([(0.55, -0.05), (0.85, -0.05), (0.95, -0.5), (0.78, -0.5)], wing)
+    at.fill([(-0.1, 0), (0.15, 0), (0.5, -0.38), (0.38, -0.38)], wing)
     at.fill(smooth((-0.95, 0.02), (-0.75, -thick), (0.9, -thick * 0.8), (0.98, -0.03), (0.3, thick),
                    (-0.75, thick)), body)  # fmt: skip
-    at.fill(np.array([(-0.2, 0.05), (0.15, 0.05), (0.55, 0.42), (0.4, 0.42)]), wing)
+    at.fill([(-0.2, 0.05), (0.15, 0.05), (0.55, 0.42), (0.4, 0.42)], wing)
     at.fill(ellipse(0.02, 0.2, 0.13, 0.06), STEEL)
     at.stroke(np.array([[-0.7, -0.03], [0.7, -0.03]]), 0.04, GLASS, 0.7)
 
@@ -135,9 +132,8 @@ def _automobile(at: Canvas) -> None:
     _shadow(at, 0.5)
     roof, front = rng.uniform(-0.48, -0.3), rng.uniform(-0.55, -0.3)
     back = rng.uniform(0.3, 0.8)
-    at.fill(
-        smooth((front - 0.2, 0), (front + 0.1, roof), (back - 0.2, roof), (back + 0.15, 0)), colour
-    )
+    cabin = smooth((front - 0.2, 0), (front + 0.1, roof), (back - 0.2, roof), (back + 0.15, 0))
+    at.fill(cabin, colour)
     at.fill(smooth((front - 0.05, -0.02), (front + 0.16, roof + 0.08), (back - 0.25, roof + 0.08),
                    (back, -0.02)), jitter(rng, GLASS))  # fmt: skip
     at.stroke(np.array([[0.08, roof], [0.08, 0]]), 0.05, colour)
@@ -153,10 +149,8 @@ def _front(at: Canvas, colour: Paint, roof: float) -> None:
     for side in (-1, 1):
         at.fill(box(side * 0.5 - 0.12, 0.3, side * 0.5 + 0.12, 0.62), RUBBER)
     at.fill(smooth((-0.55, 0), (-0.45, roof), (0.45, roof), (0.55, 0)), colour)
-    at.fill(
-        smooth((-0.46, 0), (-0.38, roof * 0.85), (0.38, roof * 0.85), (0.46, 0)),
-        jitter(at.rng, GLASS),
-    )
+    screen = smooth((-0.46, 0), (-0.38, roof * 0.85), (0.38, roof * 0.85), (0.46, 0))
+    at.fill(screen, jitter(at.rng, GLASS))
     at.fill(smooth((-0.68, 0.5), (-0.66, -0.08), (0.66, -0.08), (0.68, 0.5)), colour)
     at.fill(box(-0.3, 0.15, 0.3, 0.3), (50, 50, 54))
     for side in (-1, 1):
@@ -175,9 +169,8 @@ def _truck(at: Canvas) -> None:
     at.fill(box(-0.3, top, 1, 0.38), load)
     cab = rng.uniform(-0.5, -0.2)
     at.fill(smooth((-0.98, 0.5), (-0.95, 0), (-0.75, cab), (-0.34, cab), (-0.34, 0.5)), colour)
-    at.fill(
-        smooth((-0.9, 0), (-0.72, cab + 0.07), (-0.5, cab + 0.07), (-0.5, 0.02)), jitter(rng, GLASS)
-    )
+    window = smooth((-0.9, 0), (-0.72, cab + 0.07), (-0.5, cab + 0.07), (-0.5, 0.02))
+    at.fill(window, jitter(rng, GLASS))
     at.fill(box(-0.9, 0.36, 1, 0.46), (40, 40, 44))
     _wheels(at, (-0.66, 0.45, 0.78)[: rng.integers(2, 4)], 0.5, rng.uniform(0.15, 0.19))
 
@@ -189,11 +182,8 @@ def _ship(at: Canvas) -> None:
     if rng.random() < 0.35:  # under sail
         at.stroke(np.array([[0, deck], [0, -0.95]]), 0.04, (90, 70, 50))
         sail = Paint(pick(rng, ((238, 236, 230), (238, 236, 230), (200, 90, 60))), light=0.2)
-        at.fill(
-            np.array([(0.05, -0.9), (0.05, deck - 0.08), (rng.uniform(0.4, 0.7), deck - 0.08)]),
-            sail,
-        )
-        at.fill(np.array([(-0.05, -0.75), (-0.05, deck - 0.08), (-0.5, deck - 0.08)]), sail)
+        at.fill([(0.05, -0.9), (0.05, deck - 0.08), (rng.uniform(0.4, 0.7), deck - 0.08)], sail)
+        at.fill([(-0.05, -0.75), (-0.05, deck - 0.08), (-0.5, deck - 0.08)], sail)
     else:
         for level in range(rng.integers(1, 4)):
             left, right = -0.3 + 0.1 * level, rng.uniform(0.3, 0.7)
@@ -203,7 +193,7 @@ def _ship(at: Canvas) -> None:
             at.stroke(np.array([[left + 0.05, y], [right - 0.05, y]]), 0.05, GLASS)
         funnel = rng.uniform(0, 0.3)
         at.fill(box(funnel, -0.55, funnel + 0.16, deck - 0.1), pick(rng, PAINTS))
-    at.fill(np.array([(-1, deck), (1, deck), (0.8, 0.4), (-0.75, 0.4)]), hull)
+    at.fill([(-1, deck), (1, deck), (0.8, 0.4), (-0.75, 0.4)], hull)
     at.stroke(np.array([[-0.9, 0.42], [0.95, 0.42]]), 0.06, (214, 222, 226), 0.7)
 
 
@@ -214,10 +204,8 @@ def _bird(at: Canvas) -> None:
     pale = Paint(shade(colour, 0.4, 226), 0.06)
     if rng.random() < 0.3:  # in flight
         for side in (-1, 1):
-            at.fill(
-                smooth((-0.15, 0), (side * 0.5, -rng.uniform(0.1, 0.6)), (side, -0.2), (0.15, 0.1)),
-                dark,
-            )
+            bend = (side * 0.5, -rng.uniform(0.1, 0.6))
+            at.fill(smooth((-0.15, 0), bend, (side, -0.2), (0.15, 0.1)), dark)
         at.fill(ellipse(0, 0.02, 0.3, 0.13), body)
     else:
         at.fill(smooth((0.3, 0.15), (0.9, 0.35), (0.95, 0.5), (0.3, 0.4)), dark)  # tail
@@ -227,12 +215,9 @@ def _bird(at: Canvas) -> None:
         at.fill(blob(rng, -0.12, 0.26, 0.26, 0.22), pale, soft=0.05)
         at.fill(smooth((-0.1, 0), (0.35, 0.05), (0.5, 0.35), (0, 0.3)), dark)  # wing
     head = at.place(-0.36, rng.uniform(-0.5, -0.15))
-    neck = np.array([[-0.2, 0.05], [-0.36, -0.2]])
-    at.stroke(neck, 0.2, body)
+    at.stroke(np.array([[-0.2, 0.05], [-0.36, -0.2]]), 0.2, body)
     head.fill(ellipse(0, 0, 0.2), body)
-    head.fill(
-        np.array([(-0.14, -0.08), (-0.46, 0.04), (-0.14, 0.1)]), jitter(rng, (214, 150, 50), 20)
-    )
+    head.fill([(-0.14, -0.08), (-0.46, 0.04), (-0.14, 0.1)], jitter(rng, (214, 150, 50), 20))
     head.fill(ellipse(-0.07, -0.04, 0.045), (12, 12, 12))
 
 
@@ -268,15 +253,13 @@ def _four_legs(at: Canvas, hide: Paint, dark: Colour, slim: float) -> Canvas:
                    (0, 0.3 * slim), (-0.6, 0.3 * slim)), hide)  # fmt: skip
     grazing = rng.random() < 0.15
     x, y = (-0.95, 0.5) if grazing else (-0.78 + rng.normal(0, 0.06), rng.uniform(-0.75, -0.55))
-    neck = [(-0.62, back), (-0.3, back), (-0.5, 0.2), (x - 0.02, y + 0.1), (x + 0.12, y)]
-    at.fill(np.array(neck), hide)
+    at.fill([(-0.62, back), (-0.3, back), (-0.5, 0.2), (x - 0.02, y + 0.1), (x + 0.12, y)], hide)
     return at.place(x, y, 1, rng.normal(-35 if grazing else 0, 8))
 
 
 def _muzzle(head: Canvas, hide: Paint, dark: Colour) -> None:
-    head.fill(
-        smooth((0.18, -0.12), (0.16, 0.1), (-0.26, 0.26), (-0.32, 0.12), (-0.05, -0.12)), hide
-    )
+    outline = smooth((0.18, -0.12), (0.16, 0.1), (-0.26, 0.26), (-0.32, 0.12), (-0.05, -0.12))
+    head.fill(outline, hide)
     head.fill(ellipse(-0.26, 0.18, 0.06), dark)
     head.fill(ellipse(0, -0.01, 0.035), (12, 12, 12))
 
@@ -285,9 +268,8 @@ def _deer(at: Canvas) -> None:
     rng = at.rng
     colour = pick(rng, HIDES[:3])
     dark = shade(colour, 0.5)
-    hide = Paint(
-        colour, 0.08, 0.05, (224, 206, 180) if rng.random() < 0.25 else None, 0.1, light=0.3
-    )
+    spots = (224, 206, 180) if rng.random() < 0.25 else None
+    hide = Paint(colour, 0.08, 0.05, spots, 0.1, light=0.3)
     at.fill(ellipse(0.7, -0.05, 0.1), (236, 228, 214))  # tail
     head = _four_legs(at, hide, dark, rng.uniform(0.6, 0.85))
     for side in (-1, 1):
@@ -305,14 +287,13 @@ def _horse(at: Canvas) -> None:
     rng = at.rng
     colour = pick(rng, (*HIDES, (226, 222, 216), (120, 116, 114)))
     dark = shade(colour, 0.4)
-    hide = Paint(
-        colour, 0.06, 0.06, (234, 230, 222) if rng.random() < 0.15 else None, 0.35, light=0.4
-    )
+    spots = (234, 230, 222) if rng.random() < 0.15 else None
+    hide = Paint(colour, 0.06, 0.06, spots, 0.35, light=0.4)
     hair = Paint(pick(rng, (dark, (40, 32, 28), (214, 190, 150))), 0.15)
     at.fill(smooth((0.62, -0.2), (0.82, -0.1), (0.9, 0.5), (0.74, 0.45)), hair)  # tail
     head = _four_legs(at, hide, dark, rng.uniform(0.95, 1.2))
     head.fill(smooth((0.05, -0.2), (0.25, -0.1), (0.5, 0.5), (0.3, 0.45)), hair)  # mane
-    head.fill(np.array([(0.05, -0.12), (0.1, -0.28), (0.17, -0.12)]), hide)
+    head.fill([(0.05, -0.12), (0.1, -0.28), (0.17, -0.12)], hide)
     _muzzle(head, hide, dark)
 
 
