@@ -6,7 +6,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from helpers.catalog import AOI, data_folder, home, missing_parts, real_folder, 
 OLDEST_PYTHON = (3, 11)
 DISK_FAIL, DISK_WARN = 0.3, 2.0  # GB: the samples with their caches; some real data too
 MEMORY_FAIL, MEMORY_WARN = 2.0, 4.0  # GB in all
-WEIGHT_FILES = (".pth", ".safetensors")
 INSTALL = (
     "Install what requirements.txt lists, and this folder: "
     "python -m pip install -r requirements.txt -e ."
@@ -66,26 +65,22 @@ def check_packages(names: Sequence[str] = ()) -> Check:
 
 def check_torch() -> Check:
     """Check that torch and torchvision can be imported and belong together."""
-    try:
-        import torch
-    except Exception as error:
-        return Check("FAIL", "PyTorch", f"import torch fails: {_short(error)}", INSTALL)
+    import torch
+
     try:
         import torchvision
 
         boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
         torchvision.ops.nms(boxes, torch.ones(1), 0.5)  # compiled code: works with its torch only
     except Exception as error:
-        return Check(
-            "FAIL",
-            "PyTorch",
-            f"torchvision does not fit torch {torch.__version__}: {_short(error)}",
+        found = f"torchvision does not fit torch {torch.__version__}: {_short(error)}"
+        advice = (
             "Only pairs released together work. Install both again in one command: "
-            "python -m pip install torch==2.14.1 torchvision==0.29.1",
+            "python -m pip install torch==2.14.1 torchvision==0.29.1"
         )
-    return Check(
-        "OK", "PyTorch", f"torch {torch.__version__} and torchvision {torchvision.__version__}"
-    )
+        return Check("FAIL", "PyTorch", found, advice)
+    found = f"torch {torch.__version__} and torchvision {torchvision.__version__}"
+    return Check("OK", "PyTorch", found)
 
 
 def check_device() -> Check:
@@ -107,23 +102,21 @@ def check_device() -> Check:
     return Check("OK", "Device", f"CPU, {torch.get_num_threads()} threads (enough for every step)")
 
 
-def check_cores(cores: int | None = None) -> Check:
+def check_cores(cores: int = 0) -> Check:
     """Check how many CPU cores may be used."""
-    if cores is None:
-        from helpers.loaders import cpu_cores
+    from helpers.loaders import cpu_cores
 
-        cores = cpu_cores()
+    cores = cores or cpu_cores()
     if cores == 1:
         return Check("WARN", "CPU cores", "1", "Everything works, but allow twice the time.")
     return Check("OK", "CPU cores", str(cores))
 
 
-def check_memory(gigabytes: float | None = None) -> Check:
+def check_memory(gigabytes: float = 0) -> Check:
     """Check the machine's memory."""
-    if gigabytes is None:
-        import psutil
+    import psutil
 
-        gigabytes = psutil.virtual_memory().total / 1e9
+    gigabytes = gigabytes or psutil.virtual_memory().total / 1e9
     found = f"{gigabytes:.1f} GB"
     if gigabytes < MEMORY_FAIL:
         advice = "Too little for PyTorch and a browser. Use another machine."
@@ -134,10 +127,9 @@ def check_memory(gigabytes: float | None = None) -> Check:
     return Check("OK", "Memory", found)
 
 
-def check_disk(gigabytes: float | None = None) -> Check:
+def check_disk(gigabytes: float = 0) -> Check:
     """Check the free disk space where data and runs go."""
-    if gigabytes is None:
-        gigabytes = shutil.disk_usage(_existing(home())).free / 1e9
+    gigabytes = gigabytes or shutil.disk_usage(_existing(home())).free / 1e9
     found = f"{gigabytes:.1f} GB free"
     if gigabytes < DISK_FAIL:
         return Check("FAIL", "Disk", found, f"Free at least {DISK_FAIL} GB for the samples.")
@@ -153,12 +145,8 @@ def check_writable(folder: Path | None = None) -> Check:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        return Check(
-            "FAIL",
-            "Folder",
-            f"the workshop's folder is read-only ({error.strerror})",
-            "Set WORKSHOP_HOME to a folder of your own.",
-        )
+        found = f"the workshop's folder is read-only ({error.strerror})"
+        return Check("FAIL", "Folder", found, "Set WORKSHOP_HOME to a folder of your own.")
     return Check("OK", "Folder", "data/ and runs/ can be written")
 
 
@@ -171,14 +159,13 @@ def check_opencv() -> Check:
         _, png = cv2.imencode(".png", np.zeros((8, 8), np.uint8))
         cv2.imdecode(png, cv2.IMREAD_UNCHANGED).shape  # noqa: B018
     except Exception as error:
-        if "libGL" in str(error) or "libgthread" in str(error):
-            advice = (
-                "opencv-python needs libraries for windows that this machine lacks. "
-                "Use the build without windows: python -m pip uninstall -y opencv-python; "
-                "python -m pip install --force-reinstall opencv-python-headless"
-            )
-        else:
-            advice = INSTALL
+        if "libGL" not in str(error) and "libgthread" not in str(error):
+            raise
+        advice = (
+            "opencv-python needs libraries for windows that this machine lacks. "
+            "Use the build without windows: python -m pip uninstall -y opencv-python; "
+            "python -m pip install --force-reinstall opencv-python-headless"
+        )
         return Check("FAIL", "OpenCV", f"import cv2 fails: {_short(error)}", advice)
     return Check("OK", "OpenCV", cv2.__version__)
 
@@ -199,13 +186,8 @@ def check_workers(seconds: float = 60) -> Check:
         import torch
         from torch.utils.data import DataLoader, TensorDataset
 
-        loader = DataLoader(
-            TensorDataset(torch.arange(4)),
-            num_workers=1,
-            multiprocessing_context="spawn",
-            timeout=seconds,
-        )
-        count = sum(1 for _ in loader)
+        options = {"num_workers": 1, "multiprocessing_context": "spawn", "timeout": seconds}
+        count = len(list(DataLoader(TensorDataset(torch.arange(4)), **options)))
     except Exception as error:
         advice = "Use workers=0 everywhere: slower with large pictures, otherwise the same."
         return Check("WARN", "DataLoader workers", f"do not start: {_short(error)}", advice)
@@ -223,37 +205,16 @@ def check_data() -> Check:
 
 def check_weights() -> Check:
     """Say which pretrained weights are here; no step needs a download."""
-    found = sorted(
-        file.stem for file in weights_folder().glob("*.*") if file.suffix in WEIGHT_FILES
-    )
+    files = weights_folder().glob("*.*")
+    found = sorted(file.stem for file in files if file.suffix in (".pth", ".safetensors"))
     return Check("OK", "Weights", ", ".join(found) or "no pretrained weights (none are needed)")
 
 
-CHECKS: tuple[Callable[[], Check], ...] = (
-    check_python,
-    check_packages,
-    check_torch,
-    check_device,
-    check_cores,
-    check_memory,
-    check_disk,
-    check_writable,
-    check_opencv,
-    check_widgets,
-    check_workers,
-    check_data,
-    check_weights,
-)
+CHECKS = tuple(check for name, check in globals().items() if name.startswith("check_"))
 
 
 def examine() -> list[Check]:
-    """Run every check.
-
-    Returns
-    -------
-    list of Check
-        In the order of CHECKS.
-    """
+    """Run every check, in the order of their definitions."""
     return [_safely(check) for check in CHECKS]
 
 
@@ -266,34 +227,15 @@ def _safely(check: Callable[[], Check]) -> Check:
         return Check("FAIL", name, f"cannot be checked: {_short(error)}", INSTALL)
 
 
-def report(checks: list[Check]) -> str:
-    """Return all lines as one block to paste into a message.
-
-    Parameters
-    ----------
-    checks : list of Check
-        From `examine`.
-
-    Returns
-    -------
-    str
-        Starts and ends with three backticks, so that chats show it as it is.
-    """
+def report(checks: Iterable[Check | str]) -> str:
+    """Return all lines as one block; between backticks, chats show it as it is."""
     return "\n".join(["```", *map(str, checks), "```"])
 
 
 def paste(checks: list[Check]) -> str:
     """Return the report with what a helper asks next: versions, settings, and what to add by hand.
 
-    Parameters
-    ----------
-    checks : list of Check
-        From `examine`.
-
-    Returns
-    -------
-    str
-        Without your name: your home folder is written as ~.
+    It is without your name: your home folder is written as ~.
     """
     versions = [
         f"{name} {importlib.metadata.version(name)}"
@@ -302,13 +244,13 @@ def paste(checks: list[Check]) -> str:
     ]
     settings = [f"{name}={os.environ[name]}" for name in os.environ if name.startswith("WORKSHOP_")]
     lines = [
-        *map(str, checks),
+        *checks,
         f"Versions: {', '.join(versions)}",
         f"Settings: {', '.join(sorted(settings)) or 'none'}",
         f"Folder: {home()}",
         f"Python: {sys.executable}",
     ]
-    text = "\n".join(["```", *lines, "```"])
+    text = report(lines)
     if Path.home().name:  # in some containers it is /
         text = text.replace(str(Path.home()), "~")
         text = re.sub(rf"(?<=[/\\]){re.escape(Path.home().name)}(?=[/\\])", "…", text)
@@ -320,18 +262,7 @@ def paste(checks: list[Check]) -> str:
 
 
 def verdict(checks: list[Check]) -> str:
-    """Return one sentence: ready or not.
-
-    Parameters
-    ----------
-    checks : list of Check
-        From `examine`.
-
-    Returns
-    -------
-    str
-        Names what failed.
-    """
+    """Return one sentence: ready, or what failed."""
     failed = [check.name for check in checks if check.status == "FAIL"]
     if failed:
         return f"Not ready yet: {', '.join(failed)}. Do what the arrows say, then run this again."
@@ -346,6 +277,4 @@ def _short(error: Exception) -> str:
 
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
+    return next(one for one in (folder, *folder.parents) if one.exists())

@@ -4,12 +4,13 @@ import ast
 import contextlib
 import ctypes
 import functools
-import io
+import os
 import re
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,7 @@ CAUSES = (
     (r"before Module.__init__", "`super().__init__()` must be the first line of `__init__`."),
     (r'missing the required "forward"', "there is no `forward`. Is it spelt right?"),
     (r"'tuple' object has no", "a batch is a pair: `for pictures, labels in …`."),
-    (
-        rf"'({PLAIN})' object has no attribute '(\w+)'",
-        r"a \1 has no `\2`.",
-    ),
+    (rf"'({PLAIN})' object has no attribute '(\w+)'", r"a \1 has no `\2`."),
     (r"object has no attribute '(\w+)'", r"`\1` was never stored. Did you forget `self.`?"),
     (r"'NoneType' object is not callable", "it may be None: use it only if it is there."),
     (
@@ -61,13 +59,6 @@ class Wrong(Exception):
 
 class _TooLong(BaseException):
     """Raised inside an answer that does not come to an end."""
-
-
-class _Bin(io.TextIOBase):
-    """Swallows whatever an answer prints."""
-
-    def write(self, text: str) -> int:
-        return len(text)
 
 
 def exercise(
@@ -132,8 +123,9 @@ def attempt(call: Callable[[], Any]) -> BaseException | None:
 
     thread = threading.Thread(target=work, daemon=True)
     with (
-        contextlib.redirect_stdout(_Bin()),
-        contextlib.redirect_stderr(_Bin()),
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
         torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(action="ignore"),
     ):
@@ -275,9 +267,9 @@ def without_markers(code: str) -> str:
 def source(step: str, name: str) -> str:
     """Return the source of the cell in which the complete notebook defines something."""
     (file,) = (REPOSITORY / "notebooks").glob(f"{step}_*.ipynb")
-    for cell in read_cells(file):
-        if cell.kind == "code" and BEGIN in cell.source and _definition(cell.source, name):
-            return without_markers(cell.source)
+    for kind, code in read_cells(file):
+        if kind == "code" and BEGIN in code and _definition(code, name):
+            return without_markers(code)
     raise KeyError(f"{file.name} has no exercise with the name {name!r}.")
 
 

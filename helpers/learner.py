@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -12,23 +13,9 @@ from helpers.files import whole_file
 
 
 def cut(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy of a complete notebook without outputs and without the solutions.
+    """Return a copy of a complete notebook without outputs, and with a stub for each solution.
 
-    Parameters
-    ----------
-    notebook : NotebookNode
-        Complete. What lies between the two marker lines is a solution.
-
-    Returns
-    -------
-    NotebookNode
-        A line that asks for the code in place of each solution. Its metadata holds a fingerprint,
-        by which a change is noticed later.
-
-    Raises
-    ------
-    ValueError
-        If a marker is alone.
+    Its metadata holds a fingerprint, by which a change is noticed later.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
@@ -43,20 +30,10 @@ def cut(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _without_solutions(source: str) -> str:
     """Return a cell's source with a stub in place of each solution."""
-    lines, inside = [], False
-    for line in source.splitlines():
-        mark = line.strip()
-        if mark in (BEGIN, END):
-            if inside == (mark == BEGIN):
-                raise ValueError(f"{mark} has no partner in the cell that begins: {source[:60]}")
-            if mark == BEGIN:
-                lines.append(line.replace(BEGIN, STUB))
-            inside = mark == BEGIN
-        elif not inside:
-            lines.append(line)
-    if inside:
-        raise ValueError(f"{BEGIN} has no partner in the cell that begins: {source[:60]}")
-    return "\n".join(lines)
+    marks = re.findall(f"{BEGIN}|{END}", source)
+    if marks != [BEGIN, END] * source.count(BEGIN):
+        raise ValueError(f"A marker has no partner in the cell that begins: {source[:60]}")
+    return re.sub(f"{BEGIN}.*?{END}", STUB, source, flags=re.DOTALL)
 
 
 def _fingerprint(notebook: nbformat.NotebookNode) -> str:
@@ -91,16 +68,15 @@ def learner(files: list[Path], folder: Path, fresh: bool = False) -> dict[str, l
     done: dict[str, list[str]] = {"new": [], "updated": [], "kept": [], "moved": []}
     for file in files:
         target, fresh_copy = Path(folder) / file.name, cut(nbformat.read(file, as_version=4))
-        kind = "new"
+        kind = "updated" if target.exists() else "new"
         if target.exists():
             was, now = _state(target)
             if was == now == fresh_copy.metadata["workshop"]["cut"]:
                 continue
-            kind = "updated" if was == now else "kept"
-            if kind == "kept" and not fresh:
+            if was != now and not fresh:
                 done["kept"].append(file.name)
                 continue
-            if kind == "kept":
+            if was != now:
                 aside = target.with_stem(f"{file.stem} {datetime.now():%Y-%m-%d %H.%M.%S}")
                 target.rename(aside)
                 done["moved"].append(aside.name)

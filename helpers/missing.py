@@ -8,20 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 
-class Cell(NamedTuple):
-    """A notebook's cell: "code" or "markdown", and its text."""
-
-    kind: str
-    source: str
-
-
-def read_cells(file: Path) -> list[Cell]:
-    """Return the cells of a notebook's file, without nbformat, whose import takes a second."""
+def read_cells(file: Path) -> list[tuple[str, str]]:
+    """Return kind ("code" or "markdown") and text of each cell, without nbformat's slow import."""
     cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-    return [Cell(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
 
 
 def watch() -> None:
@@ -33,54 +25,33 @@ def watch() -> None:
 
 
 def advice(
-    name: str,
-    notebook: Path,
-    running: str = "",
-    plain_python: Callable[[str], str] = str,
+    name: str, notebook: Path, running: str = "", plain_python: Callable[[str], str] = str
 ) -> str | None:
-    """Return which cell of a notebook to run so that a name is there.
+    """Return which cell of a notebook's file to run so that a name is there, or None.
 
-    Parameters
-    ----------
-    name : str
-        The name that is not defined.
-    notebook : Path
-        The notebook's file, as it was last saved.
-    running : str, optional
-        The source of the cell that wanted the name.
-    plain_python : callable, optional
-        Translates a cell's `%magic` lines into Python.
-
-    Returns
-    -------
-    str or None
-        None if no other cell makes the name, or if the file is no notebook.
+    `running` is the source of the cell that wanted the name; `plain_python` translates a cell's
+    `%magic` lines.
     """
     try:
         cells = read_cells(notebook)
     except Exception:  # not saved yet, renamed, or no notebook: then the traceback has to do
         return None
-    here = [cell.kind == "code" and cell.source.strip() == running.strip() for cell in cells]
-    wants = here.index(True) if running.strip() and True in here else len(cells)
-    heading, number, above, below = "", 0, None, None
-    for position, cell in enumerate(cells):
-        if cell.kind == "markdown":
-            heading = (re.findall(r"^#+ +(.+)$", cell.source, flags=re.M) or [heading])[-1]
-        if cell.kind == "code":
+    wanting = [kind == "code" and code.strip() == running.strip() != "" for kind, code in cells]
+    wants = wanting.index(True) if True in wanting else len(cells)
+    heading, number, above, below = "", 0, [], []
+    for position, (kind, text) in enumerate(cells):
+        if kind == "markdown":
+            heading = (re.findall(r"^#+ +(.+)$", text, flags=re.M) or [heading])[-1]
+        if kind == "code":
             number += 1
-            if position != wants and name in _made_in(plain_python(cell.source)):
+            if position != wants and name in _made_in(plain_python(text)):
                 place = f"in the cell under '{heading}' (code cell {number})"
-                above, below = (place, below) if position < wants else (above, below or place)
-    if above:
-        return (
-            f"`{name}` is not there yet.\nIt is made {above}.\n"
-            "Run that cell first, or all of them: Run > Run All Above Selected Cell."
-        )
-    if below:
-        return (
-            f"`{name}` is not there yet.\nIt is made further down, {below}.\nRun that cell first."
-        )
-    return None
+                (above if position < wants else below).append(place)
+    if not above and not below:
+        return None
+    where = above[-1] if above else f"further down, {below[0]}"
+    others = ", or all of them: Run > Run All Above Selected Cell" if above else ""
+    return f"`{name}` is not there yet.\nIt is made {where}.\nRun that cell first{others}."
 
 
 def _made_in(source: str) -> set[str]:

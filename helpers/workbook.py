@@ -1,12 +1,12 @@
 """The notebooks as files: execute them, keep their times."""
 
 import copy
+import itertools
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -171,17 +171,12 @@ def fresh_home(name: str) -> dict[str, str]:
 
 def clean() -> None:
     """Remove what can be made again: build/, runs/, the samples and the caches; no real data."""
-    for folder in (build_folder(), home() / "runs", *_generated_data()):
-        if folder.exists():
+    made = [(home() / "data").glob(pattern) for pattern in ("*/sample-*", "*/cache", "*/.*")]
+    for folder in (build_folder(), home() / "runs", *itertools.chain(*made)):
+        if folder.is_dir():
             shutil.rmtree(folder, ignore_errors=True)
             done = "Could not remove all of" if folder.exists() else "Removed"
             print(f"{done} {folder.relative_to(home())}/")
-
-
-def _generated_data() -> Iterator[Path]:
-    """Yield the folders in data/ that were drawn or computed here."""
-    for pattern in ("*/sample-*", "*/cache", "*/.*"):
-        yield from (path for path in (home() / "data").glob(pattern) if path.is_dir())
 
 
 def _write_copy(notebook: nbformat.NotebookNode, name: str) -> None:
@@ -214,9 +209,7 @@ def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = without_markers(cell.source)
-            cell.outputs = [
-                output for output in cell.outputs if WIDGET not in output.get("data", {})
-            ]
+            cell.outputs = [one for one in cell.outputs if WIDGET not in one.get("data", {})]
     return notebook
 
 
