@@ -11,13 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.workbook import (
-    COLOUR_CODE,
-    NOTEBOOKS,
-    build_folder,
-    for_reading,
-    notebook_files,
-)
+from helpers.workbook import COLOUR_CODE, NOTEBOOKS, build_folder, for_reading, notebook_files
 
 TITLE = "Image classification with PyTorch: a workshop"
 CONFIG = {

@@ -37,31 +37,25 @@ def dataset(answer: type) -> None:
         answer(folder / "t.csv", folder / "nothing here")  # reads no picture yet
         small = answer(folder / "t.csv", folder, size=15)
         same(len(small), 4, "`__len__` is the number of rows of the table.")
-        item = small[2]
-        two(item, "picture", "label")
+        two(small[2], "picture", "label")
+        found, label = small[2]
         shrunk = cv2.resize(pictures[2], (15, 15), interpolation=cv2.INTER_AREA)
         expected = torch.from_numpy(shrunk).unsqueeze(0)
         skipped = torch.from_numpy(cv2.resize(pictures[2], (15, 15))).unsqueeze(0)
         colour = expected.expand(3, -1, -1)
         same(
-            *(item[0], expected, "which picture it is, or how it was read and resized."),
+            *(found, expected, "which picture it is, or how it was read and resized."),
             skipped=(skipped, "pixels were skipped: pass interpolation=cv2.INTER_AREA to resize."),
             flat=(expected[0], "the channel is missing. Add it in front: `unsqueeze(0)`."),
             colour=(colour, "three channels: read with cv2.IMREAD_GRAYSCALE."),
-            bgr=(
-                colour.movedim(0, -1),
-                "three channels: read with cv2.IMREAD_GRAYSCALE.",
-            ),
+            bgr=(colour.movedim(0, -1), "three channels: read with cv2.IMREAD_GRAYSCALE."),
             first=(torch.zeros_like(expected), "the picture is empty."),
             original=(torch.from_numpy(pictures[2])[None], "it was not resized to `self.size`."),
             scaled=(expected / 255, "the pixels were scaled here; that is the transform's work."),
         )
-        if (
-            isinstance(item[1], bool | str | float)
-            or getattr(item[1], "dtype", None) is torch.float
-        ):
-            raise Wrong("the label must be a whole number: int(...).", item[1], 4)
-        same(item[1], 4, "the label belongs to another row, or is not from the column Label.")
+        if isinstance(label, bool | str | float) or getattr(label, "dtype", None) is torch.float:
+            raise Wrong("the label must be a whole number: int(...).", label, 4)
+        same(label, 4, "the label belongs to another row, or is not from the column Label.")
 
         def shift(picture: Tensor) -> Tensor:
             if not isinstance(picture, Tensor) or picture.ndim != 3:
@@ -97,13 +91,9 @@ def dataset(answer: type) -> None:
 def normalise(answer: Callable) -> None:
     """A float32 tensor, scaled to 0..1, then shifted and scaled."""
     picture = torch.arange(0, 240, 20, dtype=torch.uint8).view(1, 3, 4)
-    unit = picture.float() / 255
+    unit, found = picture.float() / 255, answer(picture, 0.6, 0.2)
     same(
-        *(
-            answer(picture, 0.6, 0.2),
-            (unit - 0.6) / 0.2,
-            "compare with (picture / 255 - mean) / std.",
-        ),
+        *(found, (unit - 0.6) / 0.2, "compare with (picture / 255 - mean) / std."),
         range=((picture.float() - 0.6) / 0.2, "the range: the pixels are still 0 to 255."),
         whole=((picture // 255 - 0.6) / 0.2, "`//` drops everything behind the point. Use `/`."),
         own=((unit - unit.mean()) / unit.std(), "use the mean and std that are given."),
@@ -174,14 +164,9 @@ def collate(answer: Callable) -> None:
 def conv_output_size(answer: Callable) -> None:
     """The same as PyTorch for nine combinations."""
     cases = (
-        *(
-            (128, 5, 1, 0, 1),
-            (124, 2, 2, 0, 1),
-            (32, 3, 1, 1, 1),
-            (33, 2, 2, 0, 1),
-            (7, 7, 1, 0, 1),
-        ),
-        *((64, 7, 2, 3, 1), (20, 3, 1, 0, 2), (31, 3, 2, 2, 3), (224, 11, 4, 2, 1)),
+        *((128, 5, 1, 0, 1), (124, 2, 2, 0, 1), (32, 3, 1, 1, 1), (33, 2, 2, 0, 1)),
+        *((7, 7, 1, 0, 1), (64, 7, 2, 3, 1), (20, 3, 1, 0, 2)),
+        *((31, 3, 2, 2, 3), (224, 11, 4, 2, 1)),
     )
 
     def each(formula: Callable) -> tuple:
@@ -235,9 +220,7 @@ def lenet(answer: type) -> None:
         weights = 25 * (6 * channels + 6 * 16) + 16 * side**2 * 120 + 120 * 84 + 84 * classes
         found = sum(p.numel() for p in model.parameters() if p.ndim > 1)
         if found != weights:
-            what = (
-                "a layer is not stored with `self.` (a plain list hides it), or has another size."
-            )
+            what = "a layer is not stored with `self.` (a plain list hides it), or differs in size."
             raise Wrong(what, found, weights, "Weights: ")
         logits.square().sum().backward()
         for name, parameter in model.named_parameters():
@@ -316,10 +299,7 @@ def sgd_step(answer: Callable) -> None:
             nothing=(value, "nothing moved: use `p -= …`, before you clear the gradient."),
             up=(value + 0.1 * gradient, "it goes up the hill: subtract, do not add."),
             far=(value - gradient, "the rate was forgotten."),
-            sign=(
-                value - 0.1 * gradient.sign(),
-                "use the gradient, not only its sign.",
-            ),
+            sign=(value - 0.1 * gradient.sign(), "use the gradient, not only its sign."),
         )
         if parameter.grad is not None and parameter.grad.any():
             what = "the gradients are not cleared. (You can go through `parameters` only once.)"

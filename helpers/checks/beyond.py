@@ -86,10 +86,7 @@ def to_picture(answer: Callable) -> None:
     same(
         *(found, good, "(channel, height, width) = (3, 32, 32)."),
         mixed=(mixed, "reshape(32, 32, 3) mixes the planes; they lie one after another."),
-        turned=(
-            mixed.movedim(-1, 0),
-            "reshape(32, 32, 3) mixes the planes: use (3, 32, 32).",
-        ),
+        turned=(mixed.movedim(-1, 0), "reshape(32, 32, 3) mixes the planes: use (3, 32, 32)."),
         grey=(good[0], "this is the red plane only."),
         unit=(good / 255, "leave the pixels as they are: uint8, 0 to 255."),
     )
@@ -108,19 +105,9 @@ def normalise_batch(answer: Callable) -> None:
     m, s = torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
     unit = images.float() / 255
     same(
-        *(
-            answer(images, mean, std),
-            (unit - m) / s,
-            "(pixel / 255 - mean) / std.",
-        ),
-        columns=(
-            (unit - m.flatten()) / s.flatten(),
-            "the means went to columns: view(1, 3, 1, 1).",
-        ),
-        rows=(
-            (unit - m.view(3, 1)) / s.view(3, 1),
-            "the means went to rows: view(1, 3, 1, 1).",
-        ),
+        *(answer(images, mean, std), (unit - m) / s, "(pixel / 255 - mean) / std."),
+        columns=((unit - m.view(3)) / s.view(3), "the means went to columns: view(1, 3, 1, 1)."),
+        rows=((unit - m.view(3, 1)) / s.view(3, 1), "the means went to rows: view(1, 3, 1, 1)."),
         range=((images.float() - m) / s, "the range: the pixels are still 0 to 255."),
         own=((unit - unit.mean()) / unit.std(), "use the mean and std that were given."),
         half=(unit - m, "the standard deviation was forgotten."),

@@ -76,22 +76,17 @@ def summarise(answer: Callable) -> None:
 def find_limit(answer: Callable) -> None:
     """So many of the familiar pictures lie beyond it, and no more."""
     distances = torch.rand(401, generator=torch.Generator().manual_seed(0)) ** 2
+    most = distances.max().item()
     for part in (0.05, 0.2):
         found = answer(distances.clone(), part)
         same(
             *(found, distances.quantile(1 - part).item(), "the 1 - false_alarms quantile."),
             other=(distances.quantile(part).item(), "this is the other end: 1 - false_alarms."),
-            largest=(distances.max().item(), "nothing at all would be refused."),
-            scaled=(
-                (1 - part) * distances.max().item(),
-                "a part of the pictures is meant, not of the largest distance.",
-            ),
+            largest=(most, "nothing at all would be refused."),
+            scaled=((1 - part) * most, "a part of the pictures is meant, not of the largest."),
             mean=(distances.mean().item(), "beyond the mean lie far too many."),
             median=(distances.median().item(), "beyond the median lies a half."),
-            fixed=(
-                distances.quantile(0.95).item(),
-                "this fits one rate only: use false_alarms.",
-            ),
+            fixed=(distances.quantile(0.95).item(), "this fits one rate only: use false_alarms."),
         )
 
 

@@ -211,10 +211,7 @@ def count_pairs(answer: Callable) -> None:
     same(
         *(found, expected, "every pair (true, predicted) counts one."),
         turned=(expected.T, "rows and columns are swapped: the row is the true class."),
-        once=(
-            (expected > 0).long(),
-            "a pair that comes twice counts only once. Add 1 for each, in a loop.",
-        ),
+        once=((expected > 0).long(), "a pair that comes twice counts only once. Add 1 for each."),
         right=(expected.diag().diag(), "only the right ones were counted."),
         small=(expected[:3, :3], "a class without pictures needs its row and column too."),
         share=(expected / 7, "counts are wanted, not shares."),
@@ -267,10 +264,7 @@ def write_submission(answer: Callable) -> None:
     same(
         *(lines, good, "compare the lines."),
         index=([",ID,Label", "0,b.png,2", "1,a.png,0", "2,c.png,1"], "index=False is missing."),
-        empty=(
-            ["ID,Label", "b.png,", "a.png,", "c.png,"],
-            "the table has no labels.",
-        ),
+        empty=(["ID,Label", "b.png,", "a.png,", "c.png,"], "the table has no labels."),
         floats=(["ID,Label", "b.png,2.0", "a.png,0.0", "c.png,1.0"], "labels are whole numbers."),
         sorted=(["ID,Label", "a.png,0", "b.png,2", "c.png,1"], "keep the order of test.csv."),
         text=(
