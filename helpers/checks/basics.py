@@ -14,8 +14,6 @@ from torch.nn.functional import cross_entropy as loss_of
 
 from helpers.feedback import Wrong, exercise, no_softmax, same, two
 
-# --- 03
-
 
 @exercise(
     "03",
@@ -104,9 +102,6 @@ def normalise(answer: Callable) -> None:
     )
 
 
-# --- 04
-
-
 @exercise(
     "04",
     "count_batches",
@@ -150,9 +145,6 @@ def collate(answer: Callable) -> None:
         labels=(labels, "pictures and labels are swapped."),
     )
     same(pair[1], labels, "labels must be a tensor of whole numbers, int64.")
-
-
-# --- 05
 
 
 @exercise(
@@ -246,9 +238,6 @@ def _misfit(error: RuntimeError, inputs: int) -> Exception:
         return Wrong("one layer's outputs are the next one's inputs.", given, wanted, "Inputs: ")
     what = "the first linear layer has a fixed size. Compute it from `size`."
     return Wrong(what, wanted, given, "Inputs of the first linear layer: ")
-
-
-# --- 06
 
 
 @exercise(

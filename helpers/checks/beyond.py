@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from helpers.checks.loops import NO_EVAL, spied, spy_batches
 from helpers.feedback import Wrong, exercise, no_softmax, same, two
 
-# --- 10
-
 
 @exercise(
     "10",
@@ -66,9 +64,6 @@ def compute_features(answer: Callable) -> None:
         raise Wrong(NO_EVAL)
 
 
-# --- 11
-
-
 @exercise(
     "11",
     "to_picture",
@@ -113,9 +108,6 @@ def normalise_batch(answer: Callable) -> None:
         half=(unit - m, "the standard deviation was forgotten."),
         times=((unit - m) * s, "divide by the standard deviation, do not multiply."),
     )
-
-
-# --- 12
 
 
 @exercise(

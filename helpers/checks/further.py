@@ -8,8 +8,6 @@ import torch
 
 from helpers.feedback import Wrong, exercise, same
 
-# --- 13
-
 
 @exercise(
     "13",
@@ -64,9 +62,6 @@ def summarise(answer: Callable) -> None:
     )
 
 
-# --- 14
-
-
 @exercise(
     "14",
     "find_limit",
@@ -88,9 +83,6 @@ def find_limit(answer: Callable) -> None:
             median=(distances.median().item(), "beyond the median lies a half."),
             fixed=(distances.quantile(0.95).item(), "this fits one rate only: use false_alarms."),
         )
-
-
-# --- 15
 
 
 @exercise(

@@ -17,9 +17,6 @@ AVERAGE = "you averaged the averages of the batches, but the last batch is small
 NO_EVAL = "the network is in training mode. Call `model.eval()` first."
 
 
-# --- 07
-
-
 class Spy(nn.Module):
     """A linear layer that remembers how it was called."""
 
@@ -162,9 +159,6 @@ def evaluate(answer: Callable) -> None:
         raise Wrong("gradients are on. Put `@torch.no_grad()` above, or `with torch.no_grad():`.")
 
 
-# --- 08
-
-
 @exercise(
     "08",
     "best_epoch",
@@ -216,9 +210,6 @@ def count_pairs(answer: Callable) -> None:
         small=(expected[:3, :3], "a class without pictures needs its row and column too."),
         share=(expected / 7, "counts are wanted, not shares."),
     )
-
-
-# --- 09
 
 
 @exercise(
