@@ -52,12 +52,7 @@ def required() -> list[str]:
 def check_packages(names: Sequence[str] = ()) -> Check:
     """Check that the packages are installed."""
     names = names or [name for name in required() if "opencv" not in name]  # has several builds
-    missing = []
-    for name in names:
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
+    missing = [name for name in names if not any(importlib.metadata.distributions(name=name))]
     if missing:
         return Check("FAIL", "Packages", f"{', '.join(missing)} not installed", INSTALL)
     return Check("OK", "Packages", f"{len(names)} of {len(names)} installed")
