@@ -2,63 +2,19 @@
 
 import argparse
 import sys
+from importlib import import_module
+from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and call what it names.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Instead of those on the command line.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
-    parser = argparse.ArgumentParser(prog="python -m helpers", description="The workshop's tools.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    doctor = commands.add_parser("doctor", help="look at this machine and say what is missing")
-    doctor.add_argument("--paste", action="store_true", help="with more, to ask for help with")
-    run = commands.add_parser("run", help="execute the notebooks in order into build/")
-    run.add_argument("--only", metavar="NN", help="one step, for example 03")
-    run.add_argument("--data", choices=("sample", "real"), help="which data to use")
-    execute = commands.add_parser("execute", help="authors: store new outputs in notebooks/")
-    execute.add_argument("--only", metavar="NN", help="one step, for example 03")
-    commands.add_parser("samples", help="draw the sample data sets now, not at their first use")
-    data = commands.add_parser("data", help="get a real data set or weights; alone: what is here")
-    data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10 or vgg16")
-    data.add_argument("--from", dest="source", metavar="DIR", help="a folder or USB stick")
-    mirror = commands.add_parser(
-        "mirror", help="instructors: serve a folder's archives to the room"
-    )
-    mirror.add_argument("folder", metavar="DIR", help="with the archives and SHA256SUMS")
-    mirror.add_argument("--bind", default="", metavar="ADDRESS", help="instead of all networks")
-    mirror.add_argument("--port", type=int, default=8080, metavar="N")
-    mirror.add_argument("--write-sums", action="store_true", help="write SHA256SUMS first")
-    learner = commands.add_parser("learner", help="cut or renew your own copies of the notebooks")
-    learner.add_argument("folder", nargs="?", metavar="DIR", help="instead of workbook/")
-    learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
-    lab = commands.add_parser("lab", help="open JupyterLab on your own copy of the notebooks")
-    lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
-    lab.add_argument("--no-browser", action="store_true", help="only print the address")
-    commands.add_parser("site", help="build the complete notebooks as a static site")
-    test = commands.add_parser("test", help="run every check that CI runs")
-    test.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
-    predict = commands.add_parser("predict", help="ask a trained network about pictures")
-    predict.add_argument("pictures", nargs="+", metavar="PICTURE")
-    app = commands.add_parser("app", help="put a trained network on a web page of this machine")
-    app.add_argument("--port", type=int, metavar="N", help="instead of the first free from 7860")
-    app.add_argument("--no-browser", action="store_true", help="only print the address")
-    for command in (predict, app):
-        command.add_argument("--run", metavar="RUN", help="such as runs/aoi/lenet, the default")
-    commands.add_parser("clean", help="remove build/, runs/, samples and caches")
-    options = parser.parse_args(arguments)
+    """Call what the command line (or `arguments`) names, and return the exit code."""
+    words = vars(_parser().parse_args(arguments))
+    room, _, function = words.pop("calls").partition(".")
     if hasattr(sys.stdout, "reconfigure"):  # a Windows pipe may not know every letter of a path
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _call(options)
+        call = getattr(import_module(f"helpers.{room}"), function) if function else globals()[room]
+        return call(**words) or 0
     except (OSError, ValueError, KeyError) as error:
         print(_sentence(error), file=sys.stderr)
         return 1
@@ -67,68 +23,110 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _call(options: argparse.Namespace) -> int:
-    """Import the room that the command needs, and only that, and call it."""
-    if options.command == "doctor":
-        from helpers import doctor
+def _parser() -> argparse.ArgumentParser:
+    """Return what knows each command, its arguments, and the function that takes them."""
+    parser = argparse.ArgumentParser(prog="python -m helpers", description="The workshop's tools.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-        checks = doctor.examine()
-        print(doctor.paste(checks) if options.paste else doctor.report(checks))
-        if not options.paste:
-            print(doctor.verdict(checks))
-        return int(any(check.status == "FAIL" for check in checks))
-    if options.command == "samples":
-        from helpers.catalog import DATA_SETS
-        from helpers.samples import sample_folder
+    def add(name: str, calls: str, does: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=does)
+        command.set_defaults(calls=calls)
+        return command
 
-        for facts in DATA_SETS.values():
-            print(f"{facts.title}: {sample_folder(facts)}")
+    doctor = add("doctor", "_doctor", "look at this machine and say what is missing")
+    doctor.add_argument("--paste", action="store_true", help="with more, to ask for help with")
+    run = add("run", "workbook.run", "execute the notebooks in order into build/")
+    run.add_argument("--data", choices=("sample", "real"), help="which data to use")
+    execute = add("execute", "workbook.save", "authors: store new outputs in notebooks/")
+    add("samples", "_samples", "draw the sample data sets now, not at their first use")
+    data = add("data", "_data", "get a real data set or weights; alone: what is here")
+    data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10 or vgg16")
+    data.add_argument("--from", dest="source", metavar="DIR", help="a folder or USB stick")
+    mirror = add("mirror", "_mirror", "instructors: serve a folder's archives to the room")
+    mirror.add_argument("folder", metavar="DIR", help="with the archives and SHA256SUMS")
+    mirror.add_argument("--bind", default="", metavar="ADDRESS", help="instead of all networks")
+    mirror.add_argument("--port", type=int, default=8080, metavar="N")
+    mirror.add_argument("--write-sums", action="store_true", help="write SHA256SUMS first")
+    learner = add("learner", "_learner", "cut or renew your own copies of the notebooks")
+    learner.add_argument("folder", nargs="?", metavar="DIR", help="instead of workbook/")
+    learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
+    lab = add("lab", "lab.lab", "open JupyterLab on your own copy of the notebooks")
+    lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
+    add("site", "_site", "build the complete notebooks as a static site")
+    test = add("test", "verify.test", "run every check that CI runs")
+    predict = add("predict", "predictor.report", "ask a trained network about pictures")
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE")
+    app = add("app", "app.serve", "put a trained network on a web page of this machine")
+    app.add_argument("--port", type=int, metavar="N", help="instead of the first free from 7860")
+    add("clean", "workbook.clean", "remove build/, runs/, samples and caches")
+    for command in (run, execute):
+        command.add_argument("--only", metavar="NN", help="one step, for example 03")
+    for command in (predict, app):
+        command.add_argument("--run", metavar="RUN", help="such as runs/aoi/lenet, the default")
+    for command, without in ((lab, "a browser"), (app, "a browser"), (test, "what needs Chromium")):
+        command.add_argument(
+            "--no-browser", dest="browser", action="store_false", help=f"without {without}"
+        )
+    return parser
+
+
+def _doctor(paste: bool) -> int:
+    """Print a report with its verdict, or what to paste."""
+    from helpers import doctor
+
+    checks = doctor.examine()
+    print(doctor.paste(checks) if paste else f"{doctor.report(checks)}\n{doctor.verdict(checks)}")
+    return int(any(check.status == "FAIL" for check in checks))
+
+
+def _samples() -> None:
+    """Draw every sample."""
+    from helpers.catalog import DATA_SETS
+    from helpers.samples import sample_folder
+
+    for facts in DATA_SETS.values():
+        print(f"{facts.title}: {sample_folder(facts)}")
+
+
+def _data(name: str | None, source: str | None) -> int:
+    """Fetch what is named, or all that a folder offers; show the table where nothing is named."""
+    if name is None and source is None:
+        from helpers.inventory import table
+
+        print(table())
         return 0
-    if options.command == "data":
-        return _data(options)
-    if options.command == "mirror":
-        from helpers import mirror
+    from helpers.fetch import fetch, offered
 
-        if options.write_sums:
-            print(f"Written: {mirror.write_sums(options.folder)}")
-        mirror.serve(options.folder, options.bind, options.port)
-        return 0
-    if options.command == "lab":
-        from helpers.lab import lab
+    names = [name] if name else offered(source)
+    for one in names:
+        fetch(one, source)
+    if not names:
+        print(f"{source} holds no file that this workshop knows.", file=sys.stderr)
+    return int(not names)
 
-        return lab(options.present, not options.no_browser)
-    if options.command == "site":
-        from helpers.pages import site
 
-        print(f"Open {site()}. It needs no network.")
-        return 0
-    if options.command == "predict":
-        from helpers.predictor import report
+def _mirror(folder: str, bind: str, port: int, write_sums: bool) -> None:
+    """Serve a folder."""
+    from helpers import mirror
 
-        return report(options.run, options.pictures)
-    if options.command == "app":
-        from helpers.app import serve
+    if write_sums:
+        print(f"Written: {mirror.write_sums(folder)}")
+    mirror.serve(folder, bind, port)
 
-        return serve(options.run, options.port, not options.no_browser)
-    from helpers import workbook
 
-    if options.command == "learner":
-        from helpers.learner import learner, told
+def _learner(folder: str | None, fresh: bool) -> None:
+    """Cut the copies."""
+    from helpers import learner, workbook
 
-        folder = options.folder or workbook.home() / "workbook"
-        print(told(learner(workbook.notebook_files(), folder, options.fresh)))
-        return 0
-    if options.command == "run":
-        return workbook.run(options.only, options.data)
-    if options.command == "execute":
-        workbook.save(options.only)
-        return 0
-    if options.command == "clean":
-        workbook.clean()
-        return 0
-    from helpers import verify
+    place = Path(folder or workbook.home() / "workbook")
+    print(learner.told(learner.learner(workbook.notebook_files(), place, fresh)))
 
-    return verify.test(not options.no_browser)
+
+def _site() -> None:
+    """Build the site."""
+    from helpers.pages import site
+
+    print(f"Open {site()}. It needs no network.")
 
 
 def _sentence(error: Exception) -> str:
@@ -138,24 +136,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and not error.filename:
         return error.strerror
     return str(error)
-
-
-def _data(options: argparse.Namespace) -> int:
-    """Fetch what is named, or all that a folder offers; show the table where nothing is named."""
-    if options.name is None and options.source is None:
-        from helpers.inventory import table
-
-        print(table())
-        return 0
-    from helpers.fetch import fetch, offered
-
-    names = [options.name] if options.name else offered(options.source)
-    if not names:
-        print(f"{options.source} holds no file that this workshop knows.", file=sys.stderr)
-        return 1
-    for name in names:
-        fetch(name, options.source)
-    return 0
 
 
 if __name__ == "__main__":
