@@ -2,19 +2,20 @@
 
 import argparse
 import sys
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Call what the command line (or `arguments`) names, and return the exit code."""
     words = vars(_parser().parse_args(arguments))
-    room, _, function = words.pop("calls").partition(".")
+    calls = words.pop("calls")
     if hasattr(sys.stdout, "reconfigure"):  # a Windows pipe may not know every letter of a path
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        call = getattr(import_module(f"helpers.{room}"), function) if function else globals()[room]
-        return call(**words) or 0
+        calls = resolve_name(f"helpers.{calls}") if isinstance(calls, str) else calls
+        return calls(**words) or 0
     except (OSError, ValueError, KeyError) as error:
         print(_sentence(error), file=sys.stderr)
         return 1
@@ -28,37 +29,37 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description="The workshop's tools.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, calls: str, does: str) -> argparse.ArgumentParser:
+    def add(name: str, calls: str | Callable, does: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=does)
         command.set_defaults(calls=calls)
         return command
 
-    doctor = add("doctor", "_doctor", "look at this machine and say what is missing")
+    doctor = add("doctor", _doctor, "look at this machine and say what is missing")
     doctor.add_argument("--paste", action="store_true", help="with more, to ask for help with")
-    run = add("run", "workbook.run", "execute the notebooks in order into build/")
+    run = add("run", "workbook:run", "execute the notebooks in order into build/")
     run.add_argument("--data", choices=("sample", "real"), help="which data to use")
-    execute = add("execute", "workbook.save", "authors: store new outputs in notebooks/")
-    add("samples", "_samples", "draw the sample data sets now, not at their first use")
-    data = add("data", "_data", "get a real data set or weights; alone: what is here")
+    execute = add("execute", "workbook:save", "authors: store new outputs in notebooks/")
+    add("samples", _samples, "draw the sample data sets now, not at their first use")
+    data = add("data", _data, "get a real data set or weights; alone: what is here")
     data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10 or vgg16")
     data.add_argument("--from", dest="source", metavar="DIR", help="a folder or USB stick")
-    mirror = add("mirror", "_mirror", "instructors: serve a folder's archives to the room")
+    mirror = add("mirror", _mirror, "instructors: serve a folder's archives to the room")
     mirror.add_argument("folder", metavar="DIR", help="with the archives and SHA256SUMS")
     mirror.add_argument("--bind", default="", metavar="ADDRESS", help="instead of all networks")
     mirror.add_argument("--port", type=int, default=8080, metavar="N")
     mirror.add_argument("--write-sums", action="store_true", help="write SHA256SUMS first")
-    learner = add("learner", "_learner", "cut or renew your own copies of the notebooks")
+    learner = add("learner", _learner, "cut or renew your own copies of the notebooks")
     learner.add_argument("folder", nargs="?", metavar="DIR", help="instead of workbook/")
     learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
-    lab = add("lab", "lab.lab", "open JupyterLab on your own copy of the notebooks")
+    lab = add("lab", "lab:lab", "open JupyterLab on your own copy of the notebooks")
     lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
-    add("site", "_site", "build the complete notebooks as a static site")
-    test = add("test", "verify.test", "run every check that CI runs")
-    predict = add("predict", "predictor.report", "ask a trained network about pictures")
+    add("site", _site, "build the complete notebooks as a static site")
+    test = add("test", "verify:test", "run every check that CI runs")
+    predict = add("predict", "predictor:report", "ask a trained network about pictures")
     predict.add_argument("pictures", nargs="+", metavar="PICTURE")
-    app = add("app", "app.serve", "put a trained network on a web page of this machine")
+    app = add("app", "app:serve", "put a trained network on a web page of this machine")
     app.add_argument("--port", type=int, metavar="N", help="instead of the first free from 7860")
-    add("clean", "workbook.clean", "remove build/, runs/, samples and caches")
+    add("clean", "workbook:clean", "remove build/, runs/, samples and caches")
     for command in (run, execute):
         command.add_argument("--only", metavar="NN", help="one step, for example 03")
     for command in (predict, app):
