@@ -10,16 +10,19 @@ import sys
 import textwrap
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import parallel_work as work
 import psutil
 import pytest
-from conftest import REPOSITORY, run_python, write_png
+from conftest import REPOSITORY, notebook_cell, run_python, write_png
 from torch.utils.data import DataLoader
 
 from helpers import parallel, training
+from helpers.catalog import FOOD
+from helpers.samples import sample_folder
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 SAME = {"rtol": 1e-4, "atol": 1e-6}  # the order of additions differs, nothing else
@@ -232,7 +235,7 @@ def test_launch_without_fork_as_beside_a_gpu(tmp_path):
     assert [file.read_text() for file in sorted(tmp_path.glob("rank-*"))] == ["3.0", "3.0"]
 
 
-HOSTS = """
+CABLE = """
 ip link set lo up
 unshare -n sleep 300 & other=$!
 trap 'kill $other' EXIT
@@ -240,35 +243,71 @@ until [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)" ]; 
 inside="nsenter -t $other -n"
 ip link add name first type veth peer name second
 ip link set second netns $other
-ip address add 10.99.0.1/24 dev first
-$inside ip address add 10.99.0.2/24 dev second
+ip address add 192.168.1.10/24 dev first
+$inside ip address add 192.168.1.11/24 dev second
 ip link set first up
 $inside ip link set lo up
 $inside ip link set second up
 export GLOO_SOCKET_IFNAME
-for task in kill resume; do
-    set -- --nnodes 2 --nproc-per-node 1 --master-addr 10.99.0.1 --master-port 29500
-    set -- "$@" "$WORK" "$PLACE" $task
-    GLOO_SOCKET_IFNAME=second $inside $TORCHRUN --node-rank 1 "$@" & there=$!
-    here=0; GLOO_SOCKET_IFNAME=first $TORCHRUN --node-rank 0 "$@" || here=$?
+"""
+BOTH = """
+    GLOO_SOCKET_IFNAME=second $inside %s & there=$!
+    here=0; GLOO_SOCKET_IFNAME=first %s || here=$?
     theirs=0; wait $there || theirs=$?
     echo "$task: $here and $theirs"
-done
 """
 
 
-@pytest.mark.slow
-def test_two_hosts_with_a_cable_between_them(tmp_path, namespace, alone):
+@pytest.fixture
+def two_hosts(namespace):
+    """Run a line on each of two hosts with a cable between them, once for each task."""
     cable = "ip link add name first type veth peer name second"
     if not shutil.which("ip") or namespace(["-n"], cable).returncode:
         pytest.skip("no veth pairs in network namespaces here (iproute2, unshare -r -n)")
-    variables = ENVIRONMENT | {"WORK": work.__file__, "PLACE": tmp_path}
-    result = namespace(["-n"], HOSTS, **variables, TORCHRUN=" ".join(TORCHRUN))
+
+    def run(first, second, *tasks, **variables):
+        script = f"{CABLE}for task in {' '.join(tasks)}; do {BOTH % (second, first)}done"
+        return namespace(["-n"], script, **ENVIRONMENT | variables)
+
+    return run
+
+
+@pytest.mark.slow
+def test_two_hosts_with_a_cable_between_them(tmp_path, two_hosts, alone):
+    torchrun = " ".join(TORCHRUN) + " --nnodes 2 --nproc-per-node 1 --node-rank {}"
+    line = f'{torchrun} --master-addr 192.168.1.10 --master-port 29500 "$WORK" "$PLACE" $task'
+    variables = {"WORK": work.__file__, "PLACE": tmp_path}
+    result = two_hosts(line.format(0), line.format(1), "kill", "resume", **variables)
     assert result.stdout.splitlines() == ["kill: 1 and 1", "resume: 0 and 0"], result
     assert "ConnectionError: Another process of this run is gone." in result.stderr
     history = pd.read_csv(tmp_path / "rank-0" / "run" / "history.csv")
     np.testing.assert_allclose(numbers(history), numbers(alone), **SAME)
     assert not (tmp_path / "rank-1").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher", ["torchrun --nnodes 2", "accelerate launch --multi_gpu --num_machines 2"]
+)
+def test_the_lines_of_step_15_start_two_machines(launcher, tmp_path, two_hosts):
+    lines = notebook_cell(15, "On the command line").splitlines()
+    lines = [line for line in lines if line.startswith(launcher)]
+    for four, one in (("per-node 4", "per-node 1"), ("num_processes 8", "num_processes 2")):
+        lines = [line.replace(four, one) for line in lines]
+    homes = [tmp_path / "first", tmp_path / "second"]
+    for home in homes:
+        shutil.copytree(
+            sample_folder(FOOD), home / "data" / "food" / f"sample-{FOOD.sample_version}"
+        )
+    folder = str(Path(sys.executable).parent)
+    lines = [
+        f"env WORKSHOP_HOME={home} {line} --epochs 1"
+        for home, line in zip(homes, lines, strict=True)
+    ]
+    result = two_hosts(*lines, "train", PATH=os.pathsep.join([folder, os.environ["PATH"]]))
+    assert result.stdout.splitlines()[-1] == "train: 0 and 0", result
+    assert (homes[0] / "runs" / "food" / "parallel" / "model.safetensors").is_file()
+    assert not (homes[1] / "runs").exists()
 
 
 def test_one_process_keeps_its_threads():
