@@ -60,9 +60,7 @@ def quickest(network: nn.Module, device: torch.device, precision: torch.dtype) -
         return network
     if type(network) is not nn.Sequential or _has_hooks(network):
         return network
-    is_once = len(set(network)) == len(
-        network
-    )  # functional_call spoils a layer that is there twice
+    is_once = len(set(network)) == len(network)  # functional_call spoils what is there twice
     has_convolutions = any(isinstance(layer, nn.Conv2d) for layer in network)
     if is_once and has_convolutions and all(map(_is_plain, network)):
         return _Packed(network)
