@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         calls = resolve_name(f"helpers.{calls}") if isinstance(calls, str) else calls
         return calls(**words) or 0
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         print(_sentence(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,13 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     predict = add("predict", "predictor:report", "ask a trained network about pictures")
     predict.add_argument("pictures", nargs="+", metavar="PICTURE")
     app = add("app", "app:serve", "put a trained network on a web page of this machine")
-    app.add_argument("--port", type=int, metavar="N", help="instead of the first free from 7860")
     add("clean", "workbook:clean", "remove build/, runs/, samples and caches")
     for command in (run, execute):
         command.add_argument("--only", metavar="NN", help="one step, for example 03")
     for command in (predict, app):
-        command.add_argument("--run", metavar="RUN", help="such as runs/aoi/lenet, the default")
-    for command, without in ((lab, "a browser"), (app, "a browser"), (test, "what needs Chromium")):
+        command.add_argument("--run", default="runs/aoi/lenet", help="runs/aoi/lenet if not given")
+    for command, without in ((lab, "a browser"), (test, "what needs Chromium")):
         command.add_argument(
             "--no-browser", dest="browser", action="store_false", help=f"without {without}"
         )
@@ -132,6 +131,10 @@ def _site() -> None:
 
 def _sentence(error: Exception) -> str:
     """Return what an error says, without the decoration that str() adds for some kinds."""
+    if isinstance(error, ImportError):
+        from helpers.doctor import INSTALL
+
+        return f"{error}. {INSTALL}."
     if isinstance(error, KeyError):
         return str(error.args[0])
     if isinstance(error, OSError) and error.strerror and not error.filename:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from helpers.files import whole_file
 from helpers.models import ARCHITECTURES
-from helpers.team import Team
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,10 @@ class Keeper:
     scheduler: torch.optim.lr_scheduler.LRScheduler | None
     batches: int
     notes: dict | None
-    team: Team
 
     def keep(self, history: list[dict], row: dict) -> None:
         """Add an epoch; save the network if it is the best yet, and where to resume."""
-        if self.run is not None and self.team.leads:
+        if self.run is not None:
             self._write([*history, row])
         history.append(row)
 
@@ -72,18 +70,19 @@ class Keeper:
 
     def start_over(self) -> list[dict]:
         """Forget where an older run stopped, so that nobody resumes that one by mistake."""
-        if self.run is not None and self.team.leads:
+        if self.run is not None:
             with contextlib.suppress(OSError):  # what cannot be written to is told after an epoch
                 (self.run / "last.pt").unlink(missing_ok=True)
         return []
 
-    def load(self) -> list[dict]:
+    def saved(self) -> bytes | None:
+        """Return what is known of an older run that stopped."""
+        file = self.run and self.run / "last.pt"
+        return file.read_bytes() if file and file.is_file() else None
+
+    def load(self, content: bytes) -> list[dict]:
         """Bring model, optimizer and schedule to where a run stopped, and return its history."""
-        file = self.run and self.run / "last.pt"  # the others may have no folder
-        is_here = file and self.team.leads and file.is_file()
-        content = self.team.shared(file.read_bytes() if is_here else None)
-        if content is None:
-            return []
+        file = self.run and self.run / "last.pt"  # of several processes one has the folder
         start_over = "Call fit with resume=False to start over."
         try:
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -74,9 +74,9 @@ class SeededShuffle(Sampler[int]):
         """Choose the order of this epoch (the name torch's DistributedSampler uses)."""
         self.epoch = epoch
 
-    def generator(self, rank: int = 0) -> torch.Generator:
-        """Return the random numbers of this epoch, others for each process."""
-        return torch.Generator().manual_seed(1000 * self.seed + self.epoch + 10**9 * rank)
+    def generator(self) -> torch.Generator:
+        """Return the random numbers of this epoch."""
+        return torch.Generator().manual_seed(1000 * self.seed + self.epoch)
 
     def order(self) -> Tensor:
         """Return this epoch's order, (count,) int64."""
@@ -178,13 +178,12 @@ class Batches:
         self.augment = augment
         self.prepared: Bordered | None = None  # see `_cutter`
         self.sampler = SeededShuffle(len(pictures), seed)
-        self.rank, self.processes = 0, 1  # see helpers.parallel
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = self.sampler.generator(self.rank)
+        generator = self.sampler.generator()
         has_pixels = self.dataset.images.dtype == torch.uint8
         is_early = getattr(self.augment, "moves_pixels", False)
         is_late = has_pixels and self.augment is not None and not is_early
@@ -206,7 +205,7 @@ class Batches:
             return lambda rows, _: self.dataset[rows].images
         images = self.dataset.images
         prepare = getattr(self.augment, "prepare", None)
-        if prepare and self.processes == 1 and prepare.fits(images):
+        if prepare and prepare.fits(images):
             if self.prepared is None or self.prepared.images is not images:
                 self.prepared = prepare(images)
             return self.prepared.cut
@@ -220,10 +219,5 @@ class Batches:
         step = self.batch_size * max(1, BLOCK // max(1, size))
         for first in range(0, count, step):
             rows = order[first : first + step]
-            batches = rows.split(self.batch_size)
-            if self.processes > 1:
-                batches = [batch[self.rank :: self.processes] for batch in batches]
-                rows = torch.cat(batches)
-            elif not self.shuffle:
-                rows = slice(first, first + step)
-            yield rows, [len(batch) for batch in batches]
+            sizes = [len(batch) for batch in rows.split(self.batch_size)]
+            yield rows if self.shuffle else slice(first, first + step), sizes

@@ -4,20 +4,29 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from helpers.checkpoints import Keeper
-from helpers.team import ALONE, Scores, Team
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Loader = Iterable[tuple[Tensor, Tensor]]  # a DataLoader or Batches
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Averages over pictures: the loss, and the accuracy in 0..1."""
+
+    loss: float
+    accuracy: float
 
 
 @runtime_checkable
@@ -110,7 +119,7 @@ def train_epoch(
         count += len(labels)
         if bar is not None:
             bar.update()
-    return _averages(total_loss, correct, count)
+    return _averages(model, total_loss, correct, count)
 
 
 @torch.no_grad()
@@ -137,21 +146,33 @@ def evaluate(
     """
     device = next(model.parameters()).device
     precision = precision or mixed_precision(device)
-    model.eval()
+    network = _unwrapped(model).eval()
+    if network is not model:  # all processes judge the first one's, which is the one that is kept
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, 0)
     total_loss, correct, count = 0.0, 0, 0
     for pictures, labels in loader:
         pictures, labels = pictures.to(device), labels.to(device)
         with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-            logits = model(pictures)
+            logits = network(pictures)
             loss = loss_fn(logits, labels)
         total_loss += loss.item() * len(labels)
         correct += (logits.argmax(dim=1) == labels).sum().item()
         count += len(labels)
-    return _averages(total_loss, correct, count)
+    return _averages(model, total_loss, correct, count)
 
 
-def _averages(total_loss: float, correct: int, count: int) -> Scores:
-    """Return the averages over `count` pictures."""
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def _averages(model: nn.Module, *sums: float) -> Scores:
+    """Return the averages over all pictures, also those that other processes saw."""
+    parts = [sums]
+    if isinstance(model, DistributedDataParallel):
+        parts = [sums] * distributed.get_world_size()
+        distributed.all_gather_object(parts, sums)
+    total_loss, correct, count = map(sum, zip(*parts, strict=True))
     if not count:
         raise ValueError("The loader gave no batch. Is the data set or the split empty?")
     return Scores(total_loss / count, correct / count)
@@ -171,7 +192,6 @@ def fit(
     desc: str | None = "Epoch",
     precision: torch.dtype | None = None,
     loggers: Iterable[Logger] = (),
-    team: Team = ALONE,
 ) -> "pd.DataFrame":
     """Train for some epochs; keep the network that was best on the validation part.
 
@@ -206,8 +226,6 @@ def fit(
         See `mixed_precision`, which decides if none is given.
     loggers : iterable of Logger
         Each is given every epoch, after `run` has it, and closed at the end, whatever the end is.
-    team : Team
-        The processes that train together, see `helpers.parallel.fit`.
 
     Returns
     -------
@@ -233,22 +251,25 @@ def fit(
     loss_fn = loss_fn or nn.CrossEntropyLoss()
     if getattr(loss_fn, "reduction", "mean") != "mean":
         raise ValueError(f"The loss has reduction={loss_fn.reduction!r}. Expected the mean.")
-    loggers = tuple(loggers) if team.leads else ()
+    network = _unwrapped(model)
+    leads = network is model or distributed.get_rank() == 0  # the others write nothing
+    loggers = tuple(loggers) if leads else ()
     for logger in loggers:
         if not isinstance(logger, Logger):
             raise TypeError(f"{logger!r} is no logger: expected the methods log and close.")
-    folder = Path(run) if run else None
-    is_wrapped = isinstance(model, nn.parallel.DistributedDataParallel)
-    network = model.module if is_wrapped else model
-    keeper = Keeper(folder, network, optimizer, scheduler, len(train), notes, team)
-    history = keeper.load() if resume else keeper.start_over()
+    folder = Path(run) if run and leads else None
+    keeper = Keeper(folder, network, optimizer, scheduler, len(train), notes)
+    saved = [keeper.saved() if resume else None]
+    if network is not model:
+        distributed.broadcast_object_list(saved)  # what the first process has read
+    history = keeper.load(saved[0]) if saved[0] else keeper.start_over()
     done = len(history)
     with (
         tqdm(
             total=epochs * len(train),
             initial=done * len(train),
             desc=f"{desc} {done}/{epochs}",
-            disable=team.hides_bar or desc is None,
+            disable=desc is None or not leads,
         ) as bar,
         _closed_at_the_end(loggers),
     ):
@@ -256,7 +277,7 @@ def fit(
             for epoch in range(done + 1, epochs + 1):
                 bar.set_description(f"{desc} {epoch}/{epochs}")
                 parts = (model, train, valid, optimizer, loss_fn, scheduler)
-                row = _one_epoch(*parts, bar, epoch, precision, team)
+                row = _one_epoch(*parts, bar, epoch, precision)
                 keeper.keep(history, row)
                 numbers = {name: value for name, value in row.items() if name != "epoch"}
                 for logger in loggers:
@@ -280,17 +301,14 @@ def _closed_at_the_end(loggers: tuple[Logger, ...]) -> Iterator[None]:
         finished = True
 
 
-def _one_epoch(
-    model, train, valid, optimizer, loss_fn, scheduler, bar, epoch, precision, team
-) -> dict:
+def _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch, precision) -> dict:
     """Train and evaluate once; return the row of the history."""
     shuffle = getattr(train, "sampler", None)
     if hasattr(shuffle, "set_epoch"):
         shuffle.set_epoch(epoch)
     start = time.perf_counter()
     trained = train_epoch(model, train, loss_fn, optimizer, scheduler, bar, precision)
-    trained = team.whole(trained, train)
-    tested = team.whole(evaluate(model, valid, loss_fn, precision), valid)
+    tested = evaluate(model, valid, loss_fn, precision)
     if not math.isfinite(trained.loss + tested.loss):
         raise FloatingPointError(
             f"The loss of epoch {epoch} is no longer a number to learn from. "

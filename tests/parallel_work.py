@@ -15,6 +15,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from helpers import parallel
+from helpers.augment import aoi_augment
 from helpers.blocks import BlockFile
 from helpers.cache import Pictures
 from helpers.features import FeatureCache
@@ -34,7 +35,8 @@ def noisy(count, channels=1, side=20):
 
 
 def batches(count, shuffle=False, channels=1, side=20):
-    return Batches(noisy(count, channels, side), 0.5, 0.25, batch_size=BATCH, shuffle=shuffle)
+    options = {"batch_size": BATCH, "shuffle": shuffle, "augment": aoi_augment if shuffle else None}
+    return Batches(noisy(count, channels, side), 0.5, 0.25, **options)
 
 
 def loader(count, shuffle=False):
@@ -143,31 +145,10 @@ def rows_seen(make, rank, processes):
     return [labels.tolist() for _, labels in parallel.Part(whole, rank, processes)]
 
 
-def add_up(folder):
-    """Write what the numbers of all processes are together."""
-    accelerator = parallel.start()
-    total = accelerator.reduce(torch.tensor(accelerator.process_index + 1.0), "sum")
-    (folder / f"rank-{accelerator.process_index}").write_text(str(total.item()))
-
-
-def die():
+def die(folder):
     """Be killed in the second process."""
     if os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(300)
-
-
-def fail():
-    """Fail in the second process."""
-    if os.environ["RANK"] == "1":
-        raise ValueError("Choose another batch size.\n  This one is odd.")
-    time.sleep(300)
-
-
-def leave():
-    """End in the second process, with a reason that is no exception's."""
-    if os.environ["RANK"] == "1":
-        sys.exit("no data here")
     time.sleep(300)
 
 

@@ -97,16 +97,6 @@ def test_other_pictures_are_prepared_anew():
     assert first.max() == 0 and second.min() == 1
 
 
-def test_several_processes_read_their_own_pictures_alone():
-    images = torch.randint(0, 256, (300, 3, 32, 32), dtype=torch.uint8)
-    options = {"batch_size": 16, "shuffle": True}
-    batches = Batches(Pictures(images, torch.arange(300)), augment=photo_augment, **options)
-    batches.rank, batches.processes = 1, 3
-    whole = torch.cat([y[1::3] for _, y in Batches(batches.dataset, **options)])
-    assert torch.equal(torch.cat([labels for _, labels in batches]), whole)
-    assert batches.prepared is None
-
-
 def test_pictures_that_cannot_be_moved_so_far_are_not_prepared():
     small = Pictures(torch.zeros(2, 3, 4, 9, dtype=torch.uint8), torch.arange(2))
     with pytest.raises(ValueError, match="4x9 pixels cannot be moved by up to 4"):

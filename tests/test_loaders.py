@@ -112,12 +112,6 @@ def test_what_an_augmentation_gives_back_becomes_float32(dtype):
     assert batch.dtype == torch.float32 and torch.allclose(batch, plain, atol=1e-2)
 
 
-def test_a_process_without_pictures_gets_an_empty_batch():
-    batches = Batches(pictures(2, channels=3), augment=photo_augment)
-    batches.rank, batches.processes = 2, 3
-    assert [len(batch) for batch, _ in batches] == [0]
-
-
 def test_any_order_in_memory_will_do():
     few = pictures(channels=3)
     turned = Pictures(few.images.contiguous(memory_format=torch.channels_last), few.labels)
@@ -141,19 +135,11 @@ def test_bytes_are_moved_as_floats_are():
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("processes", [1, 3])
-def test_batches_are_the_same_however_many_are_cut_at_once(monkeypatch, shuffle, processes):
+def test_batches_are_the_same_however_many_are_cut_at_once(monkeypatch, shuffle):
     few = pictures()
-
-    def parts():
-        batches = Batches(few, batch_size=4, shuffle=shuffle)
-        batches.processes = processes
-        for batches.rank in range(processes):
-            yield from batches
-
-    together = list(parts())
+    together = list(Batches(few, batch_size=4, shuffle=shuffle))
     monkeypatch.setattr("helpers.loaders.BLOCK", 1)
-    alone = list(parts())
+    alone = list(Batches(few, batch_size=4, shuffle=shuffle))
     assert [len(batch) for batch, _ in together] == [len(batch) for batch, _ in alone]
     for (a, some), (b, others) in zip(together, alone, strict=True):
         assert torch.equal(a, b) and torch.equal(some, others)
