@@ -71,7 +71,7 @@ def test_the_workflow_runs_only_commands_that_run_here():
     assert commands == {
         "make run PYTHON=python",
         "make test PYTHON=python",
-        "python -m pip install -e .[dev,site]",
+        "python -m pip install -e .[dev,site,track,app,scale]",
         "python -m helpers run",
         "python -m helpers test",
     }
