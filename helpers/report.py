@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from helpers.files import whole_file
 from helpers.training import Loader
 
 if TYPE_CHECKING:
@@ -85,49 +84,9 @@ def class_scores(confusion: "pd.DataFrame") -> "pd.DataFrame":
     import numpy as np
     import pandas as pd
 
-    right = np.diag(confusion).astype(float)
-    with np.errstate(invalid="ignore"):
-        return pd.DataFrame(
-            {
-                "pictures": confusion.sum(axis=1),
-                "precision": right / confusion.sum(axis=0).to_numpy(),
-                "recall": right / confusion.sum(axis=1).to_numpy(),
-            },
-            index=confusion.index,
-        )
-
-
-def write_submission(ids: Sequence[str], labels: Tensor, file: Path) -> Path:
-    """Write the CSV that the competition takes: ID,Label, one row a picture, whole numbers.
-
-    Parameters
-    ----------
-    ids : sequence of str
-        File names in the order of test.csv.
-    labels : Tensor
-        (N,) class numbers.
-    file : Path
-        Where to write it.
-
-    Returns
-    -------
-    Path
-        `file`.
-
-    Raises
-    ------
-    ValueError
-        If there are not as many labels as pictures, or they are not whole numbers.
-    """
-    if labels.is_floating_point():
-        raise ValueError("The labels are decimal numbers. Pass class numbers: argmax(dim=1).")
-    if len(ids) != len(labels):
-        raise ValueError(f"There are {len(ids)} pictures but {len(labels)} labels.")
-    with whole_file(file) as partial, partial.open("w", newline="", encoding="utf-8") as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("ID", "Label"))
-        writer.writerows(zip(ids, labels.tolist(), strict=True))
-    return Path(file)
+    right = pd.Series(np.diag(confusion), confusion.index)
+    named, true = confusion.sum(axis=0).to_numpy(), confusion.sum(axis=1)
+    return pd.DataFrame({"pictures": true, "precision": right / named, "recall": right / true})
 
 
 def submission_faults(file: Path, test_csv: Path, classes: int) -> list[str]:
