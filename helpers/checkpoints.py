@@ -1,18 +1,18 @@
 """Keep a training run on disk: the best network, the history, and where to resume."""
 
 import contextlib
-import csv
 import io
 import json
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
-from torch import Tensor, nn
+from torch import nn
 
 from helpers.files import whole_file
 from helpers.models import ARCHITECTURES
@@ -36,6 +36,8 @@ class Keeper:
         history.append(row)
 
     def _write(self, history: list[dict]) -> None:
+        import pandas as pd
+
         if _best(history) is history[-1]:
             save_model(self.model, self.run / "model.safetensors")
         buffer = io.BytesIO()
@@ -46,16 +48,14 @@ class Keeper:
                 "model": self.model.state_dict(),
                 "optimizer": _plain(self.optimizer.state_dict()),
                 "scheduler": _plain(self.scheduler.state_dict()) if self.scheduler else None,
-                "random": _random_states(),
+                "random": {kind: of.get_rng_state() for kind, of in self._generators().items()},
             },
             buffer,
         )
         with whole_file(self.run / "last.pt") as partial:
             partial.write_bytes(buffer.getbuffer())
-        with whole_file(self.run / "history.csv") as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(history[-1]))
-            writer.writeheader()
-            writer.writerows(history)
+        with whole_file(self.run / "history.csv") as partial:
+            pd.DataFrame(history).to_csv(partial, index=False)
         write_metrics(self.run, _metrics(history, self.model, self.notes))
 
     def _made_with(self) -> str:
@@ -102,8 +102,15 @@ class Keeper:
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scheduler:
             self.scheduler.load_state_dict(saved["scheduler"])
-        _set_random_states(saved["random"])
+        for kind, of in self._generators().items():
+            if kind in saved["random"]:  # it may have been trained on another device
+                of.set_rng_state(saved["random"][kind])
         return history
+
+    def _generators(self) -> dict[str, ModuleType]:
+        """Return what draws torch's random numbers, on the CPU and on the network's device."""
+        kind = next(self.model.parameters()).device.type
+        return {"cpu": torch} | ({} if kind == "cpu" else {kind: torch.get_device_module(kind)})
 
 
 def _best(history: list[dict]) -> dict:
@@ -121,25 +128,6 @@ def _plain(value):
     return value.item() if is_numpy else value
 
 
-def _random_states() -> dict[str, Tensor]:
-    """Return where torch's random numbers are, on each kind of device that is in use."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_initialized():  # to ask a GPU that is not in use would begin to use it
-        states["cuda"] = torch.cuda.get_rng_state()
-    if torch.backends.mps.is_available():
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def _set_random_states(states: dict[str, Tensor]) -> None:
-    """Go on with the random numbers where `_random_states` was called."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
-    if "mps" in states and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(states["mps"])
-
-
 def _metrics(history: list[dict], model: nn.Module, notes: dict | None) -> dict:
     """Return the plain numbers of a run."""
     best = _best(history)
@@ -155,20 +143,7 @@ def _metrics(history: list[dict], model: nn.Module, notes: dict | None) -> dict:
 
 
 def write_metrics(run: Path, numbers: dict) -> Path:
-    """Write the plain numbers of a run to metrics.json in its folder, and return that file.
-
-    Parameters
-    ----------
-    run : Path
-        The folder; made if need be.
-    numbers : dict
-        Such as valid_accuracy and seconds.
-
-    Returns
-    -------
-    Path
-        metrics.json.
-    """
+    """Write the plain numbers of a run to metrics.json in its folder, and return that file."""
     file = Path(run) / "metrics.json"
     with whole_file(file) as partial:
         partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
@@ -249,16 +224,12 @@ def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
         ) from error
     if model is None:
         architecture = network.get("architecture", "an unknown network")
-        if architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"{file} holds {architecture}, which helpers.models does not know "
-                f"({', '.join(ARCHITECTURES)}). Pass a network of that kind as model=."
-            )
         try:
             model = ARCHITECTURES[architecture](**network["settings"])
         except (TypeError, KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ValueError(
-                f"{file} does not say how its {architecture} was built. Pass a network as model=."
+                f"{file} holds {architecture}, not one of helpers.models with its settings "
+                f"({', '.join(ARCHITECTURES)}). Pass a network of that kind as model=."
             ) from error
     try:
         model.load_state_dict(tensors)
