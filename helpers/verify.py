@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -37,65 +36,37 @@ def _half(tens: int) -> Lane:
     )
 
 
+PYTEST = "python -m pytest -n logical --dist worksteal --durations 5 -m not(browser)"
 STAGES = (  # lanes of one stage run side by side
     (Lane("lint", ("python -m ruff check .", "python -m ruff format --check .")),),
-    (
-        Lane(
-            "pytest",
-            ("python -m pytest -n logical --dist worksteal --durations 5 -m not(browser)",),
-        ),
-    ),
+    (Lane("pytest", (PYTEST,)),),
     (_half(0), _half(1)),  # about as long as each other
 )
-BROWSER_STAGE = (
-    Lane(
-        "browser",
-        ("python tests/cut_network.py python -m pytest --durations 5 -m browser tests",),
-        one_thread=False,
-    ),
-)
+IN_BROWSER = "python tests/cut_network.py python -m pytest --durations 5 -m browser tests"
+BROWSER_STAGE = (Lane("browser", (IN_BROWSER,), one_thread=False),)
 
 
 def test(browser: bool = True) -> int:
-    """Run every check that CI runs.
+    """Run every check that CI runs, those in Chromium if `browser`; return 1 if one failed.
 
     They run on the sample in homes of their own, so that neither your data nor your runs change
-    the result.
-
-    Parameters
-    ----------
-    browser : bool
-        False leaves out what is done in Chromium.
-
-    Returns
-    -------
-    int
-        1 if a check failed, else 0.
+    the result. A lane ends with the first command that fails.
     """
     failed = []
     for lanes in [*STAGES, *([BROWSER_STAGE] if browser else [])]:
-        stopped = threading.Event()
         with ThreadPoolExecutor(len(lanes)) as pool:
-            try:
-                for commands in pool.map(partial(_failing, len(lanes) > 1, stopped), lanes):
-                    failed += commands
-            except KeyboardInterrupt:  # what is running has been interrupted too
-                stopped.set()
-                raise
+            failed += filter(None, pool.map(partial(_failing, len(lanes) > 1), lanes))
     for command in failed:
         print(f"FAILED: {command}")
     return int(bool(failed))
 
 
-def _failing(is_beside_others: bool, stopped: threading.Event, lane: Lane) -> list[str]:
-    """Run the commands of a lane until somebody stops it; return those that failed."""
+def _failing(is_beside_others: bool, lane: Lane) -> str | None:
+    """Run the commands of a lane until one fails, or is interrupted; return that one."""
     threads = {"OMP_NUM_THREADS": "1"} if lane.one_thread else {}
     environment = os.environ | fresh_home(f"test-{lane.home}") | threads
     output = subprocess.PIPE if is_beside_others else None  # else their lines would be mixed
-    failed = []
     for command in lane.commands:
-        if stopped.is_set():
-            break
         print(f"\n$ {command}", flush=True)
         words = [sys.executable if word == "python" else word for word in command.split()]
         done = subprocess.run(
@@ -104,6 +75,5 @@ def _failing(is_beside_others: bool, stopped: threading.Event, lane: Lane) -> li
         if output:
             print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
         if done.returncode:
-            failed.append(command)
-            stopped.wait(5)  # seconds: an interrupt comes here a moment after it came there
-    return failed
+            return command
+    return None
