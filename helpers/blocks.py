@@ -5,13 +5,12 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from helpers.files import DISK_FULL, CannotWrite, explained
+from helpers.files import DISK_FULL, CannotWrite, explained, locked
 
 BLOCK = 32  # rows that are written and checked together
 
@@ -44,21 +43,9 @@ class BlockFile:
         self.journal = self.file.with_suffix(".journal")
         self.blocks = range(-(-count // BLOCK))
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager:
         """Let one kernel write while others wait."""
-        lock = FileLock(self.file.with_suffix(".lock"))
-        with self._explained():
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0.2)
-            except Timeout:
-                print("Another kernel is computing the same features. Waiting for it …")
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        return locked(self.file.with_suffix(".lock"), "computing the same features")
 
     def good(self) -> tuple[tuple[int, ...], set[int]]:
         """Return the shape of a row by the journal, and the blocks whose checksums still hold."""

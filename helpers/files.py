@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import os
 import shutil
 import sys
 import tempfile
@@ -10,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -26,7 +27,7 @@ class CannotWrite(OSError):
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Hand out a path beside `path` to write to; move it into place when all went well.
+    """Hand out a path to write to; move what is there into place when all went well.
 
     Whoever reads `path` meanwhile sees the old file or the new one, never half of one. After an
     error the old file is still there.
@@ -39,7 +40,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        Where to write.
+        Where to write, in a folder of its own beside `path`.
 
     Raises
     ------
@@ -50,63 +51,54 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_stale(path)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
+        aside = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise explained(error, path) from error
-    partial = Path(name)
+    partial = Path(aside, path.name)
     try:
-        with _disk_full_explained(path):
-            yield partial
+        yield partial
         try:
-            partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
             _move(partial, path)
         except OSError as error:
+            if not (partial.is_dir() and path.is_dir()):  # another process made the same folder
+                raise explained(error, path) from error
+    except OSError as error:  # one of another kind need not come from writing to `path`
+        if error.errno in DISK_FULL:
             raise explained(error, path) from error
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Hand out an empty folder beside `path` to fill; move it into place when all went well.
+    """Hand out an empty folder to fill; it gets into place as a `whole_file` does.
 
-    Two processes may do this at once: both fill a folder of their own, the first one to finish
-    wins and the other's work is dropped.
-
-    Parameters
-    ----------
-    path : Path
-        The folder to make. It must not be there yet.
-
-    Yields
-    ------
-    Path
-        The folder to fill.
-
-    Raises
-    ------
-    OSError
-        With a sentence that says what to do, when the disk is full or the folder is read-only.
+    `path` must not be there yet. Two processes may do this at once: both fill a folder of their
+    own, the first one to finish wins and the other's work is dropped.
     """
-    path = Path(path)
+    with whole_file(path) as partial:
+        partial.mkdir()
+        yield partial
+
+
+@contextmanager
+def locked(file: Path, doing: str) -> Iterator[None]:
+    """Keep other processes out; the lock is the operating system's, so it ends with the process."""
+    lock = FileLock(file)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_stale(path)
-        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    except OSError as error:
-        raise explained(error, path) from error
-    try:
-        with _disk_full_explained(path):
-            yield partial
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.chmod(0o777 & ~_umask())
-            _move(partial, path)
-        except OSError as error:
-            if not path.is_dir():  # otherwise another process was faster, with the same content
-                raise explained(error, path) from error
+            lock.acquire(timeout=0.2)
+        except Timeout:
+            print(f"Another process is {doing}. Waiting for it …")
+            lock.acquire()
+    except OSError as error:
+        raise explained(error, file) from error
+    try:
+        yield
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        lock.release()
 
 
 def file_marks(path: Path) -> tuple[int, int, int]:
@@ -132,20 +124,7 @@ def split_at_marks(text: str, marks: tuple[str, str], name: str) -> tuple[str, s
 
 
 def explained(error: OSError, path: Path) -> OSError:
-    """Return `error` again with a sentence that says what to do about it.
-
-    Parameters
-    ----------
-    error : OSError
-        What the operating system said.
-    path : Path
-        What was to be written.
-
-    Returns
-    -------
-    OSError
-        A `CannotWrite` with the same number, or `error` itself where no advice is known.
-    """
+    """Return `error`, about writing to `path`, with a sentence that says what to do if we know."""
     if error.errno in DISK_FULL:
         advice = "The disk is full. Free some space and run this again; no older file was harmed."
     elif error.errno in READ_ONLY:
@@ -156,17 +135,6 @@ def explained(error: OSError, path: Path) -> OSError:
     else:
         return error
     return CannotWrite(error.errno, f"Could not write {path}. {advice}")
-
-
-@contextmanager
-def _disk_full_explained(path: Path) -> Iterator[None]:
-    """Explain a full disk; an error of another kind need not come from writing to `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise explained(error, path) from error
-        raise
 
 
 def _move(partial: Path, path: Path) -> None:
@@ -183,16 +151,5 @@ def _drop_stale(path: Path) -> None:
     """Remove what a killed process left beside `path`."""
     for leftover in path.parent.glob(f".{path.name}.*"):
         with contextlib.suppress(OSError):  # its owner may be alive and faster
-            if time.time() - leftover.stat().st_mtime < STALE_SECONDS:
-                continue
-            if leftover.is_dir():
+            if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(leftover)
-            else:
-                leftover.unlink()
-
-
-def _umask() -> int:
-    """Return the mask that the operating system takes off the rights of new files."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -1,12 +1,11 @@
 """The instructor's laptop serves a folder's archives to the room."""
 
 import contextlib
+import re
 import socket
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable
-from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -39,7 +38,7 @@ def serve(folder: str | Path, bind: str = "", port: int = PORT) -> None:
     Raises
     ------
     FileNotFoundError, ValueError
-        See `Mirror`.
+        If there is no SHA256SUMS, or a file that it names is missing or damaged.
     OSError
         If the address or port cannot be used.
     """
@@ -53,18 +52,7 @@ def serve(folder: str | Path, bind: str = "", port: int = PORT) -> None:
 
 
 def write_sums(folder: str | Path) -> Path:
-    """Write SHA256SUMS for the archives and weight files in a folder.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds none.
-    """
+    """Write SHA256SUMS for the archives and weight files in a folder, and return its path."""
     folder = Path(folder)
     files = sorted(path for path in folder.glob("*") if path.name.endswith(SUFFIXES))
     if not files:
@@ -78,26 +66,7 @@ def write_sums(folder: str | Path) -> Path:
 class Mirror(ThreadingTCPServer):
     """A read-only web server for the files that SHA256SUMS names, with a thread per attendee.
 
-    Parameters
-    ----------
-    folder : str or Path
-        With the archives and SHA256SUMS.
-    bind, port
-        See `serve`.
-    say : callable
-        Gets one line whenever somebody has received a whole file.
-
-    Attributes
-    ----------
-    holders : dict of str to set of str
-        Which addresses have received which file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no SHA256SUMS, or a file that it names is missing.
-    ValueError
-        If a file is not what SHA256SUMS says.
+    Arguments and errors are those of `serve`; `say` gets a line whenever a whole file has arrived.
     """
 
     allow_reuse_address = sys.platform != "win32"  # there two servers would share a port
@@ -110,11 +79,8 @@ class Mirror(ThreadingTCPServer):
         self.folder = Path(folder)
         self.say = say
         self.sums = _verified_sums(self.folder)
-        self.holders: dict[str, set[str]] = defaultdict(set)
-        self.on_the_way = 0
+        self.holders: dict[str, set[str]] = {name: set() for name in self.sums}
         self.lock = threading.Lock()
-        if ":" in bind:
-            self.address_family = socket.AF_INET6
         try:
             super().__init__((bind, port), _Handler)
         except OSError as error:
@@ -127,98 +93,50 @@ class Mirror(ThreadingTCPServer):
     @property
     def address(self) -> str:
         """The address for the board, for example http://192.168.0.7:8080."""
-        host, port = self.server_address[:2]
-        if host in ("0.0.0.0", "::", ""):
-            host = _own_address()
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        host, port = self.server_address
+        return f"http://{_own_address() if host == '0.0.0.0' else host}:{port}"
 
-    def started(self) -> None:
-        """Count a file that is on its way."""
+    def received(self, name: str, address: str) -> None:
+        """Count a file that has arrived, and say who has what."""
         with self.lock:
-            self.on_the_way += 1
-
-    def ended(self, name: str, address: str, is_whole: bool) -> None:
-        """Count a file that has arrived, or has not."""
-        with self.lock:
-            self.on_the_way -= 1
-            if not is_whole or name not in self.sums:
-                return
             self.holders[name].add(address)
-            count = ", ".join(f"{file} {len(who)}" for file, who in sorted(self.holders.items()))
-            self.say(
-                f"{address} has {name}. Computers that have it: {count}; "
-                f"on the way: {self.on_the_way}"
-            )
+            count = ", ".join(f"{file} {len(who)}" for file, who in self.holders.items() if who)
+            self.say(f"{address} has {name}. Computers that have it: {count}.")
 
     def handle_error(self, request: object, client_address: tuple) -> None:
         """Say nothing: an attendee who closes the lid is no fault of the server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD for SHA256SUMS and the files it names, with ranges."""
+    """Answers GET for SHA256SUMS and the files it names, from a byte on if that is asked for."""
 
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     server: Mirror
 
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
     def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, with_body: bool) -> None:
         name = unquote(urlsplit(self.path).path).removeprefix("/")
         # A comparison with the list, not with the disk: no spelling of .. can lead out.
         if name != SUMS and name not in self.server.sums:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         path = self.server.folder / name
+        size = path.stat().st_size
+        tag = f'"{self.server.sums.get(name) or path.stat().st_mtime_ns}"'
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(wanted[1]) if wanted and self.headers.get("If-Range", tag) == tag else 0
+        start = start if start < size else 0  # whoever asks for something else gets all
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if start else HTTPStatus.OK)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(size - start))
+        self.send_header("ETag", tag)
+        self.end_headers()
         with path.open("rb") as file:
-            status = path.stat()
-            tag = f'"{self.server.sums.get(name) or status.st_mtime_ns}"'
-            start, end = self._range(status.st_size, tag)
-            if start >= end and status.st_size:
-                self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-                self.send_header("Content-Range", f"bytes */{status.st_size}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            is_part = (start, end) != (0, status.st_size)
-            self.send_response(HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK)
-            if is_part:
-                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{status.st_size}")
-            self.send_header("Content-Type", "application/octet-stream")
-            self.send_header("Content-Length", str(end - start))
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("ETag", tag)
-            self.send_header("Last-Modified", formatdate(status.st_mtime, usegmt=True))
-            self.end_headers()
-            if with_body:
-                self._send(file, name, start, end, status.st_size)
-
-    def _send(self, file: object, name: str, start: int, end: int, size: int) -> None:
-        """Send bytes start to end - 1; the operating system copies them where it can."""
-        self.server.started()
-        is_whole = False
-        try:
-            if end > start:
-                self.connection.sendfile(file, start, end - start)
-            is_whole = end == size
-        except OSError:  # the attendee is gone, or took nothing for too long
-            self.close_connection = True
-        finally:
-            self.server.ended(name, self.client_address[0], is_whole)
-
-    def _range(self, size: int, tag: str) -> tuple[int, int]:
-        """Return the first byte asked for and the one after the last; all where nothing fits."""
-        wanted = self.headers.get("Range", "")
-        unit, _, span = wanted.partition("=")
-        first, dash, last = span.partition("-")
-        is_simple = unit == "bytes" and dash and first.isdigit() and (last.isdigit() or not last)
-        if not is_simple or self.headers.get("If-Range", tag) != tag:
-            return 0, size
-        return int(first), min(int(last) + 1, size) if last else size
+            self.connection.sendfile(file, start)  # the operating system copies where it can
+        if name in self.server.sums:
+            self.server.received(name, self.client_address[0])
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing for each request: the count of who has what says more."""

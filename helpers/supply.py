@@ -1,6 +1,7 @@
 """Where real files come from: a folder, the room's mirror, the official address; and trust."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -9,12 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pooch
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from helpers.catalog import Archive, data_folder
 from helpers.download import CHUNK, INSTEAD, DownloadError, Resumable
-from helpers.files import NOT_WRITABLE, explained, whole_file
+from helpers.files import NOT_WRITABLE, explained, locked, whole_file
 
 pooch.get_logger().setLevel("WARNING")  # where a download goes is said here, in one line
 
@@ -93,7 +93,7 @@ class Supply:
                 f"with {SUMS} beside it where it is not the official file."
             )
         for left in target.parent.glob(f".{target.name}.*"):  # by a copy that was killed
-            left.unlink()
+            shutil.rmtree(left)
         size = source.stat().st_size
         bar = tqdm(total=size, unit="B", unit_scale=True, desc=archive.file)
         with source.open("rb") as here, whole_file(target) as part, part.open("wb") as there, bar:
@@ -209,28 +209,15 @@ def _fits(file: Path, known: str) -> bool:
 
 @contextmanager
 def alone(work: Path) -> Iterator[None]:
-    """Make the folder `work` and keep other processes out of it; empty it when all went well.
-
-    The lock is the operating system's, so it ends with the process, however that ends.
-    """
-    lock = FileLock(work / ".lock")
-    try:
-        work.mkdir(parents=True, exist_ok=True)
+    """Make the folder `work` and keep other processes out of it; empty it when all went well."""
+    lock = work / ".lock"
+    with locked(lock, "fetching the same"):
         try:
-            lock.acquire(timeout=0.2)
-        except Timeout:
-            print("Another process is fetching the same. Waiting for it …")
-            lock.acquire()
-    except OSError as error:
-        raise explained(error, work) from error
-    try:
-        yield
-        for leftover in work.iterdir():
-            if leftover != Path(lock.lock_file):
-                leftover.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno not in NOT_WRITABLE:
-            raise
-        raise explained(error, work) from error
-    finally:
-        lock.release()
+            yield
+            for leftover in work.iterdir():
+                if leftover != lock:
+                    leftover.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE:
+                raise
+            raise explained(error, work) from error

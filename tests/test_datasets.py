@@ -223,7 +223,7 @@ def test_a_cache_that_cannot_be_written_is_kept_in_memory(tiny, tmp_path, monkey
     def refuse(*_args, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
     assert len(decode_once(csv_images(tiny), tmp_path / "cache")) == 12
     assert "read-only" in capsys.readouterr().out
 
