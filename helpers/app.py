@@ -3,6 +3,8 @@
 import atexit
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def sent(payload: gr.FileData | None) -> str | None:
     Gradio's own would decode a picture before `read_upload` has measured it, and looks where a
     file lies only if whoever sends its path asks for that.
     """
-    if payload and not Path(payload.path).resolve().is_relative_to(UPLOADS):
+    if payload and not Path(payload.path or "").resolve().is_relative_to(UPLOADS):
         raise gr.Error("This file was not uploaded: send the picture itself.")
     return payload and payload.path
 
@@ -108,6 +110,7 @@ def page(predictor: Predictor) -> gr.Blocks:
 
 def serve(run: str) -> int:
     """Show the page of a run, see `Predictor`, until Ctrl+C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what people sent goes, too
     shown = page(Predictor(run))
     print(f"The page is at {launch(shown)} for this machine only. Ctrl+C ends it.", flush=True)
     shown.block_thread()  # until Ctrl+C; it closes the page

@@ -82,7 +82,7 @@ class Keeper:
 
     def load(self, content: bytes) -> list[dict]:
         """Bring model, optimizer and schedule to where a run stopped, and return its history."""
-        file = self.run and self.run / "last.pt"  # of several processes one has the folder
+        file = self.run / "last.pt" if self.run else "last.pt"  # of several, one has the folder
         start_over = "Call fit with resume=False to start over."
         try:
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -36,6 +36,8 @@ class Guard:
     @classmethod
     def learn(cls, train: Tensor, test: Tensor) -> "Guard":
         """Learn what is familiar from the points of training pictures; one in five is held back."""
+        if len(train) < 2 * NEIGHBOUR:
+            raise ValueError(f"{len(train)} training pictures are too few: expected 10 at least.")
         is_held_back = torch.arange(len(train)) % HELD_BACK == 0
         spread = train[~is_held_back].std(dim=0)
         scale = spread + 0.1 * spread.mean() + 1e-9  # a filter that hardly ever answers
@@ -53,6 +55,8 @@ class Guard:
         return _distances(point[None] / self.scale, self.known).item()
 
     def __str__(self) -> str:
+        if not len(self.own):
+            return "How many good pictures it refuses is unknown: there are no test pictures."
         alarms = (~(self.own <= self.limit)).float().mean()  # a score may be no number
         return f"It refuses {alarms:.0%} of {len(self.own)} test pictures of its own kind."
 

@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, distributed, nn
-from torch.utils.data import DataLoader, RandomSampler, Sampler
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from helpers import training
 from helpers.archives import pictures
@@ -25,7 +25,7 @@ from helpers.catalog import run_folder
 from helpers.datasets import open_data
 from helpers.features import FeatureCache
 from helpers.files import CannotWrite
-from helpers.loaders import Batches
+from helpers.loaders import Batches, SeededShuffle
 from helpers.models import LeNet
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def fit(
 
     Call it in each of them with the same arguments: the batch size is that of all together, and
     only the first one needs and writes `run`. A batch is dealt out, so the steps are those of one
-    process, up to rounding; but dropout draws other random numbers, and batch norm on CPUs sees
-    its own part only (on GPUs it is synchronised). Another number of processes may resume a run.
+    process, up to rounding. But dropout draws the same numbers in each process, batch norm on CPUs
+    sees its own part only (on GPUs it is synchronised), and a loss with class weights is weighed
+    by pictures. Another number of processes may resume a run.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def fit(
     try:
         return training.fit(model, *parts, optimizer, epochs, **options)
     except RuntimeError as error:
-        if not GONE.search(str(error)):
+        if processes == 1 or not GONE.search(str(error)):
             raise
         raise ConnectionError(
             "Another process of this run is gone. With resume=True the run goes on after its last "
@@ -129,15 +130,16 @@ def fit(
 
 def _check(train: Batches | DataLoader, processes: int) -> None:
     """Refuse what cannot be dealt out."""
-    last = len(train.sampler) % train.batch_size or train.batch_size
-    if last < processes and not getattr(train, "drop_last", False):
+    left = 0 if getattr(train, "drop_last", False) else len(train.sampler) % train.batch_size
+    last = left or train.batch_size
+    if last < processes:
         raise ValueError(
             f"The last batch has {last} pictures: not one for each of {processes} processes. "
             "Choose another batch size."
         )
-    if processes > 1 and isinstance(train.sampler, RandomSampler):
+    if processes > 1 and not isinstance(train.sampler, SeededShuffle | SequentialSampler):
         raise ValueError(
-            "This DataLoader shuffles differently in each process, so pictures would be missed. "
+            "This loader may shuffle differently in each process: pictures would be missed. "
             "Use helpers.loaders.make_loader(…, shuffle=True)."
         )
 

@@ -97,8 +97,9 @@ class Predictor:
         except ValueError as error:
             return Answer(str(error))
         maps = self._maps(picture)
-        logits = self.head(maps.requires_grad_())  # (1, classes)
-        (slope,) = torch.autograd.grad(logits.max(), maps)
+        with torch.enable_grad():
+            logits = self.head(maps.requires_grad_())  # (1, classes)
+            (slope,) = torch.autograd.grad(logits.max(), maps)
         # HiResCAM (Draelos and Carin, 2020): Grad-CAM of step 10 averages the slopes over a map
         # first. After a global average that is the same; the linear layers of a LeNet weigh each
         # place differently.
@@ -130,10 +131,15 @@ class Predictor:
                 with contextlib.suppress(ValueError):  # it would be refused unread
                     picture = read_upload(images.image_dir / images.ids[row])
                     found.append(point(self._maps(picture)[0]))
-            return torch.stack(found)
+            return torch.stack(found) if found else torch.empty(0)
 
+        known = points("train", FAMILIAR)
         *_, last = self.facts.pictures
-        return Guard.learn(points("train", FAMILIAR), points(last, OWN))
+        try:
+            own = points(last, OWN)
+        except FileNotFoundError:  # AOI can be trained without its test pictures
+            own = known[:0]
+        return Guard.learn(known, own)
 
 
 Cut = tuple[nn.Module, nn.Module, Callable[[Image.Image], Tensor]]

@@ -262,7 +262,7 @@ def fit(
     saved = [keeper.saved() if resume else None]
     if network is not model:
         distributed.broadcast_object_list(saved)  # what the first process has read
-    history = keeper.load(saved[0]) if saved[0] else keeper.start_over()
+    history = keeper.start_over() if saved[0] is None else keeper.load(saved[0])
     done = len(history)
     with (
         tqdm(

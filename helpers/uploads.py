@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP")
 MOST_BYTES, MOST_PIXELS = 20_000_000, 50_000_000  # a telephone's pictures have less of both
-SMALLEST = 32  # pixels of the shorter side
+SMALLEST, LONGEST = 32, 8  # pixels of the shorter side; times the shorter side
 
 
 def read_upload(content: bytes | str | Path) -> Image.Image:
@@ -46,6 +46,8 @@ def read_upload(content: bytes | str | Path) -> Image.Image:
         raise ValueError("this is no PNG, JPEG, WebP or BMP picture.") from error
     if min(picture.size) < SMALLEST:
         raise ValueError(f"it is too small: at least {SMALLEST} pixels each way are needed.")
+    if max(picture.size) > LONGEST * min(picture.size):  # it would be enlarged by its shorter side
+        raise ValueError("it is a strip. Cut out what matters.")
     if picture.mode.startswith(("I", "F")):
         raise ValueError("it has more than 8 bits per channel. Save it with 8.")
     try:

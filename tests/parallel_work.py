@@ -45,7 +45,7 @@ def loader(count, shuffle=False):
     return make_loader(dataset, batch_size=BATCH, shuffle=shuffle)
 
 
-def train(fit, run, make=batches, loss_fn=None, epochs=EPOCHS, **options):
+def train(fit, run, make=batches, loss_fn=None, **options):
     """Train a LeNet with either `fit`, and return the history."""
     torch.manual_seed(0)
     model = LeNet(classes=2, size=20)
@@ -54,7 +54,7 @@ def train(fit, run, make=batches, loss_fn=None, epochs=EPOCHS, **options):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=6 * EPOCHS)
     options |= {"scheduler": schedule, "loss_fn": loss_fn}
-    return fit(model, make(TRAIN, True), make(VALID), optimizer, epochs, run=run, **options)
+    return fit(model, make(TRAIN, True), make(VALID), optimizer, EPOCHS, run=run, **options)
 
 
 def normed(fit, run):

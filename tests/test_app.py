@@ -104,8 +104,9 @@ HOSTILE = {
     "broken": (GOOD[:100] + bytes(200) + GOOD[300:], "damaged or cut off"),
     "bomb": (png_header(30_000, 30_000) + chunk(b"IDAT", zlib.compress(bytes(10**6))), "million"),
     "large": (in_bytes(Image.new("1", (9000, 9000))), "more than 50 million pixels"),
-    "no size": (png_header(0, 0) + chunk(b"IEND", b""), "."),
+    "no size": (png_header(0, 0) + chunk(b"IEND", b""), "PNG"),
     "tiny": (in_bytes(Image.new("L", (8, 8))), "too small"),
+    "strip": (in_bytes(Image.new("L", (40_000, 40))), "a strip"),
     "deep": (in_bytes(Image.new("I;16", (64, 64))), "8 bits"),
     "a zip": (polyglot(), "something else"),
     "a page": (drawn(1) + b"<script>alert(1)</script>", "something else"),
@@ -125,7 +126,7 @@ def test_what_cannot_be_judged_gets_one_sentence(asked, kind):
     assert psutil.Process().memory_info().rss - before < 400e6
 
 
-def test_it_answers_as_the_network_does(asked, shared):
+def test_it_answers_as_the_network_does(asked):
     from helpers.checkpoints import load_model
 
     answer = asked.ask(GOOD)
@@ -135,9 +136,10 @@ def test_it_answers_as_the_network_does(asked, shared):
         expected = model((pixels[None, None] - AOI.mean) / AOI.std).softmax(dim=1)[0]
     found = torch.tensor([answer.probabilities[name] for name in AOI.classes])
     assert torch.allclose(found, expected, atol=1e-5)
-    assert list(answer.probabilities.values()) == sorted(expected.tolist(), reverse=True) or (
-        answer.probabilities == dict(sorted(answer.probabilities.items(), key=lambda p: -p[1]))
-    )
+    shown = list(answer.probabilities.values())
+    assert shown == sorted(shown, reverse=True)
+    with torch.no_grad():
+        assert np.array_equal(asked.ask(GOOD).heat, answer.heat)
     assert answer.heat.shape == (29, 29) and 0 <= answer.heat.min() <= answer.heat.max() <= 1
 
 
@@ -210,6 +212,23 @@ def test_a_damaged_training_picture_is_left_out(shared):
 def test_a_point_is_how_strongly_and_how_unevenly_each_filter_answers():
     maps = torch.tensor([[[1.0, 3.0]], [[8.0, 8.0]]])  # (2, 1, 2)
     assert torch.allclose(point(maps), torch.tensor([2**0.5, 8**0.5, 1.0, 0.0]))
+
+
+def test_without_test_pictures_its_false_alarms_are_unknown(shared):
+    _, first = shared
+    table = data_folder("aoi") / "sample-1" / "test.csv"
+    table.rename(table.with_suffix(".away"))
+    try:
+        guard = first._learned("sample-1")
+    finally:
+        table.with_suffix(".away").rename(table)
+    assert guard.limit == first.guard.limit
+    assert "is unknown: there are no test pictures" in str(guard)
+
+
+def test_a_guard_needs_some_pictures():
+    with pytest.raises(ValueError, match="9 training pictures are too few: expected 10 at least"):
+        Guard.learn(torch.rand(9, 6), torch.rand(2, 6))
 
 
 def test_a_network_for_colour_is_refused(tmp_path):
@@ -296,7 +315,7 @@ def test_a_run_that_is_not_there_is_named(shared, capsys):
 
 @pytest.fixture(scope="module")
 def server(shared):
-    """The page in a process of its own, with the network cut: its address and its process."""
+    """The address of the page."""
     pytest.importorskip("gradio")
     from helpers.app import launch, page
 

@@ -112,7 +112,7 @@ def test_one_process_writes(place):
     assert written == {"history.csv", "last.pt", "metrics.json", "model.safetensors"}
 
 
-def test_features_of_two_processes_are_those_of_one_byte_for_byte(place, monkeypatch):
+def test_features_of_two_processes_are_those_of_one_byte_for_byte(place):
     threads = work.torch.get_num_threads()
     work.torch.set_num_threads(1)
     single = work.cache(place)
@@ -144,12 +144,14 @@ def test_a_batch_too_small_to_deal_out_is_refused(monkeypatch):
         work.train(parallel.fit, None)
     dropped = DataLoader(work.noisy(41), work.BATCH, drop_last=True)
     parallel._check(dropped, 2)
+    with pytest.raises(ValueError, match="The last batch has 1 "):
+        parallel._check(DataLoader(work.noisy(41), 1, drop_last=True), 2)
 
 
 def test_a_loader_that_shuffles_differently_in_each_process_is_refused():
     loader = DataLoader(work.noisy(40), work.BATCH, shuffle=True)
     parallel._check(loader, 1)
-    with pytest.raises(ValueError, match="shuffles differently in each process"):
+    with pytest.raises(ValueError, match="may shuffle differently in each process"):
         parallel._check(loader, 2)
 
 

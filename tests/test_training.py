@@ -298,6 +298,9 @@ def test_a_damaged_last_checkpoint_is_always_explained(tmp_path):
     fit(**setup(), epochs=1, run=tmp_path)
     whole = (tmp_path / "last.pt").read_bytes()
     rng = np.random.default_rng(0)
+    (tmp_path / "last.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged or cut off"):
+        fit(**setup(), epochs=2, run=tmp_path, resume=True)
     for _ in range(40):
         spoilt = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.5 else whole)
         for place in rng.integers(0, max(len(spoilt), 1), 20):
