@@ -455,10 +455,10 @@ def test_the_page_in_a_browser(server, tmp_path):
     assert [url for url in asked if not is_local(url)] == []
 
 
-def test_the_command_shows_the_page_with_the_network_cut(shared):
+def test_the_command_shows_the_page_with_the_network_cut(shared, tmp_path):
     pytest.importorskip("gradio")
     command = ["tests/cut_network.py", sys.executable, "-c", PROBE]
-    environment = os.environ | {"WORKSHOP_HOME": str(shared[0])}
+    environment = os.environ | {"WORKSHOP_HOME": str(shared[0]), "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, *command],
         cwd=REPOSITORY,
@@ -468,14 +468,16 @@ def test_the_command_shows_the_page_with_the_network_cut(shared):
         timeout=180,
     )
     assert "for this machine only" in done.stdout and "200" in done.stdout, done.stderr
+    assert not list(tmp_path.glob("workshop-app-*"))  # the folder for what people send
 
 
 PROBE = """
-import subprocess, sys, time, requests
+import subprocess, sys, requests
 command = [sys.executable, "-m", "helpers", "app", "--run", "runs/aoi/lenet"]
 server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 line = next(line for line in server.stdout if "http" in line)
 print(line)
 print(requests.get(line.split()[4], timeout=30).status_code)
 server.terminate()
+server.wait(60)
 """
