@@ -7,6 +7,7 @@ from torch import Tensor
 
 NEIGHBOUR, QUANTILE = 5, 0.95
 HELD_BACK = 5  # one picture in five
+FEWEST = 2 * NEIGHBOUR  # training pictures
 
 
 def point(maps: Tensor) -> Tensor:
@@ -36,8 +37,11 @@ class Guard:
     @classmethod
     def learn(cls, train: Tensor, test: Tensor) -> "Guard":
         """Learn what is familiar from the points of training pictures; one in five is held back."""
-        if len(train) < 2 * NEIGHBOUR:
-            raise ValueError(f"{len(train)} training pictures are too few: expected 10 at least.")
+        if len(train) < FEWEST:
+            raise ValueError(
+                f"{len(train)} training pictures are too few to tell what is strange: expected at "
+                f"least {FEWEST}."
+            )
         is_held_back = torch.arange(len(train)) % HELD_BACK == 0
         spread = train[~is_held_back].std(dim=0)
         scale = spread + 0.1 * spread.mean() + 1e-9  # a filter that hardly ever answers

@@ -227,7 +227,7 @@ def test_without_test_pictures_its_false_alarms_are_unknown(shared):
 
 
 def test_a_guard_needs_some_pictures():
-    with pytest.raises(ValueError, match="9 training pictures are too few: expected 10 at least"):
+    with pytest.raises(ValueError, match="9 training pictures are too few.*at least 10"):
         Guard.learn(torch.rand(9, 6), torch.rand(2, 6))
 
 
