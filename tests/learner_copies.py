@@ -9,40 +9,37 @@ import sys
 import time
 
 import nbformat
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 from helpers.catalog import home
-from helpers.learner import learner
-from helpers.workbook import execute, notebook_files
+from workshop.notebooks import FAILURES, execute
+from workshop.room import learner, notebook_files
 
 BUDGET = 60  # seconds for a notebook on two cores
 
 
-def attempt(file, copy):
-    """Execute a copy; return its seconds and what is wrong with it, or nothing."""
-    start, problem = time.perf_counter(), ""
+def problem(file):
+    """Execute a copy; return what is wrong with it, or nothing."""
+    copy = nbformat.read(file, as_version=4)
+    exercises = sum(" = checks." in cell.source for cell in copy.cells)
     try:
-        undone = str(execute(copy)).count(": not done yet. ")
-        cells = nbformat.read(file, as_version=4).cells
-        exercises = sum(" = checks." in cell.source for cell in cells)
-        if undone != exercises:
-            problem = f"{undone} of {exercises} exercises say that they are not done yet"
-    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
-        problem = str(error)[-2000:]
-    return time.perf_counter() - start, problem
+        execute(copy, file.parent)
+    except FAILURES as error:
+        return str(error)[-2000:]
+    undone = str(copy).count(": not done yet. ")
+    return "" if undone == exercises else f"{undone} of {exercises} exercises are not done yet"
 
 
 def main(*beginnings):
     """Return 1 if a copy fails."""
     folder, failed = home() / "workbook", 0
-    files = [file for beginning in beginnings or [""] for file in notebook_files(beginning)]
-    learner(files, folder)
+    learner(folder)
     print(f"The learner's copies, unsolved. Budget: {BUDGET} s each.")
-    for file in files:
-        seconds, problem = attempt(file, folder / file.name)
-        verdict = "FAILED" if problem else "over budget" if seconds > BUDGET else "ok"
-        print(f"{file.stem:28}{seconds:7.1f} s  {verdict}\n{problem}".strip(), flush=True)
-        failed += bool(problem)
+    for file in [file for beginning in beginnings or [""] for file in notebook_files(beginning)]:
+        start, wrong = time.perf_counter(), problem(folder / file.name)
+        seconds = time.perf_counter() - start
+        verdict = "FAILED" if wrong else "over budget" if seconds > BUDGET else "ok"
+        print(f"{file.stem:28}{seconds:7.1f} s  {verdict}\n{wrong}".strip(), flush=True)
+        failed += bool(wrong)
     return int(bool(failed))
 
 

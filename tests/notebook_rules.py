@@ -6,20 +6,18 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.feedback import without_markers
-from helpers.slides import KINDS
-
 HEADER = ("**You will be able to**", "**Minutes**", "**Needs**", "**Leaves**")
 MOST_LINES = 18  # in a code cell
 MOST_BYTES = 1_500_000
 TAGS = {"nbval-ignore-output", "nbval-skip", "nbval-raises-exception"}
+MACHINE_PATH = r"(/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\)"
 
 
 def minutes(notebook: nbformat.NotebookNode) -> int:
     """Return how long it takes to read and do a step: what its header says.
 
     The rule: 150 words a minute, 5 seconds for a line of code, half a minute for a figure, 4
-    minutes for an exercise, and one for the machine; to the nearest 5. `python -m helpers run`
+    minutes for an exercise, and one for the machine; to the nearest 5. `python -m workshop run`
     measures the machine's part.
     """
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
@@ -39,41 +37,30 @@ def faults(file):
     except Exception as error:
         return [f"it cannot be read: {type(error).__name__}"]
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    text = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-    return [
-        *_structure(file, notebook, notebook.cells, text),
-        *_execution(code),
-        *_length(file, code),
-        *_pictures(text, code),
-        *_markers(code),
-        *_slides(notebook.cells),
-    ]
+    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [*_text(file, notebook, text), *_execution(code), *_cells(file, code)]
 
 
-def _structure(file, notebook, cells, text):
-    title = text[0].source if text else ""
-    step = file.name[:2]
-    if not cells or cells[0].cell_type != "markdown" or not title.startswith(f"# {step} "):
-        yield f"the first cell must be the header '# {step} …'"
-    if f"| **Minutes** | {minutes(notebook)} |" not in title:
+def _text(file, notebook, text):
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    if not first.startswith(f"# {file.name[:2]} "):
+        yield f"the first cell must be the header '# {file.name[:2]} …'"
+    if f"| **Minutes** | {minutes(notebook)} |" not in first:
         yield f"the header must say {minutes(notebook)} minutes: see tests/notebook_rules.py"
-    for part in HEADER:
-        if part not in title:
-            yield f"the header has no {part}"
-    last = cells[-1].source if cells and cells[-1].cell_type == "markdown" else ""
-    points = re.findall(r"^- ", last, flags=re.M)
-    if "## Key points" not in last or len(points) != 3:
+    yield from (f"the header has no {part}" for part in HEADER if part not in first)
+    if "## Key points" not in last or len(re.findall(r"^- ", last, flags=re.M)) != 3:
         yield "the last cell must hold '## Key points' with three points"
-    if "## Check yourself" not in "".join(cell.source for cell in text):
+    if "## Check yourself" not in "".join(text):
         yield "there is no '## Check yourself'"
     for link in re.findall(r"\]\(([^)#:]+\.ipynb)\)", last):
         if not (file.parent / link).is_file():
             yield f"the link to {link} leads nowhere"
+    if any("![](" in one or re.search(r"<img(?![^>]*\balt=.\w)", one) for one in text):
+        yield "a picture has no alternative text"
 
 
 def _execution(code):
-    counts = [cell.execution_count for cell in code]
-    if not code or counts != list(range(1, len(code) + 1)):
+    if not code or [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         yield f"execution counts are not 1 to {len(code)}: execute it from top to bottom"
     outputs = [output for cell in code for output in cell.outputs]
     if any(output.output_type == "error" for output in outputs):
@@ -82,50 +69,31 @@ def _execution(code):
         yield "a cell writes to stderr"
     if not outputs:
         yield "no cell has an output: nothing can be compared"
-    for number, cell in enumerate(code, start=1):
-        if re.search(r"^(print|show_\w+)\(", cell.source, flags=re.M) and not cell.outputs:
-            yield f"code cell {number} prints or draws, but has no output"
-    for output in outputs:
-        if re.search(r"(/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\)", str(output.get("text", ""))):
-            yield "an output names a path of the machine it ran on"
+    if any(re.search(MACHINE_PATH, str(output.get("text", ""))) for output in outputs):
+        yield "an output names a path of the machine it ran on"
 
 
-def _length(file, code):
-    for number, cell in enumerate(code, start=1):
-        if len(without_markers(cell.source).splitlines()) > MOST_LINES:
-            yield f"code cell {number} is longer than {MOST_LINES} lines"
+def _cells(file, code):
     if file.stat().st_size > MOST_BYTES:
         yield f"it is larger than {MOST_BYTES / 1e6} MB"
-
-
-def _slides(cells):
-    for number, cell in enumerate(cells, start=1):
-        if cell.metadata.get("slideshow", {}).get("slide_type") not in KINDS:
-            yield f"cell {number} has no slide type: execute it, or call helpers.slides.with_slides"
-
-
-def _pictures(text, code):
     for number, cell in enumerate(code, start=1):
+        if sum("### " not in line for line in cell.source.splitlines()) > MOST_LINES:
+            yield f"code cell {number} is longer than {MOST_LINES} lines"
+        if re.search(r"^(print|show_\w+)\(", cell.source, flags=re.M) and not cell.outputs:
+            yield f"code cell {number} prints or draws, but has no output"
         for output in cell.outputs:
             for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})):
                 if len(output.metadata.get(kind, {}).get("alt", "").split()) < 4:
                     yield f"the picture of code cell {number} has no alternative text"
-    for cell in text:
-        if "![](" in cell.source or re.search(r"<img(?![^>]*\balt=.\w)", cell.source):
-            yield "a picture has no alternative text"
+        if "NBVAL_" in cell.source:
+            yield f"code cell {number} is marked by a comment: use a tag, which learners do not see"
+        if ignored(cell) and not cell.metadata.get("reason"):
+            yield f"code cell {number} is not compared, and its metadata has no 'reason'"
 
 
 def ignored(cell):
     """Return whether nbval does not compare the outputs of the cell."""
     return bool(TAGS & set(cell.metadata.get("tags", [])))
-
-
-def _markers(code):
-    for number, cell in enumerate(code, start=1):
-        if "NBVAL_" in cell.source:
-            yield f"code cell {number} is marked by a comment: use a tag, which learners do not see"
-        if ignored(cell) and not cell.metadata.get("reason"):
-            yield f"code cell {number} is not compared, and its metadata has no 'reason'"
 
 
 if __name__ == "__main__":

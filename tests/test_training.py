@@ -1,6 +1,9 @@
-import contextlib
-import csv
+"""The loop, the files of a run, and what a resumed run must be."""
+
+import dataclasses
 import json
+import os
+import signal
 import sys
 
 import numpy as np
@@ -10,371 +13,433 @@ import torch
 from conftest import run_python
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from helpers.augment import random_flips
-from helpers.cache import Pictures
-from helpers.checkpoints import load_model, peak_memory, save_model, write_metrics
-from helpers.loaders import Batches
+from helpers import recipes, training
+from helpers.batches import Batches, make_loader, random_flips
+from helpers.catalog import AOI
+from helpers.data import OpenedData, Pictures
 from helpers.models import LeNet
-from helpers.training import evaluate, fit, mixed_precision, train_epoch
+from helpers.training import Scores, evaluate, fit, load_model, mixed_precision, save_model
+
+FILES = ["history.csv", "last.pt", "metrics.json", "model.safetensors"]
+NAMES = ["train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds"]
+LOSS = nn.CrossEntropyLoss()
 
 
-def easy(count=22, side=20):
-    """Pictures whose class is their brightness."""
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """With pictures this small, several threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def easy(count=22):
+    """Pictures of 20×20 whose class is their brightness."""
     labels = torch.arange(count) % 2
-    noise = torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(count, 1, 20, 20, generator=torch.Generator().manual_seed(0))
     return Pictures((100 * noise + 100 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels)
 
 
-def setup(seed=0, rate=1e-2, **options):
-    torch.manual_seed(seed)
-    model = LeNet(classes=2, size=20)
+def batches(count=22, size=8, **options):
+    return Batches(easy(count), 0.5, 0.25, batch_size=size, **options)
+
+
+def setup(make=lambda: LeNet(classes=2, size=20), rate=1e-2, schedule=None, **options):
+    """Return the first arguments of `fit`: always the same network, and 8, 8 and 6 pictures."""
+    torch.manual_seed(0)
+    model = make()
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    train = Batches(easy(), 0.5, 0.25, batch_size=8, shuffle=True, augment=random_flips)
-    valid = Batches(easy(), 0.5, 0.25, batch_size=8)
-    return {"model": model, "optimizer": optimizer, "train": train, "valid": valid} | options
+    parts = {"model": model, "optimizer": optimizer, "valid": batches()}
+    parts["train"] = batches(shuffle=True, augment=random_flips)
+    return parts | ({"scheduler": schedule(optimizer)} if schedule else {}) | options
 
 
-def test_it_learns():
-    history = fit(**setup(), epochs=6)
-    assert history["valid_accuracy"].iloc[-1] == 1
-    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
-
-
-class Stops(Batches):
-    def __iter__(self):
-        raise KeyboardInterrupt
-
-
-def test_a_run_that_was_begun_anew_does_not_become_the_old_one_again(tmp_path):
-    old = fit(**setup(), epochs=2, run=tmp_path)
-    parts = setup(rate=1e-4)
-    with pytest.raises(KeyboardInterrupt):
-        fit(**parts | {"train": Stops(easy(), batch_size=8)}, epochs=2, run=tmp_path)
-    assert (tmp_path / "model.safetensors").is_file()  # what was best so far stays
-    new = fit(**parts, epochs=2, run=tmp_path, resume=True)
-    assert new["train_loss"].iloc[0] != old["train_loss"].iloc[0]
-
-
-def test_averages_weigh_the_smaller_last_batch_rightly():
-    parts = setup()
-    loss_fn = nn.CrossEntropyLoss()
-    scores = evaluate(parts["model"], parts["valid"], loss_fn)  # batches of 8, 8 and 6
-    (whole,) = Batches(easy(), 0.5, 0.25, batch_size=22)
-    logits = parts["model"](whole[0])
-    assert scores.loss == pytest.approx(loss_fn(logits, whole[1]).item(), rel=1e-5)
-    assert scores.accuracy == pytest.approx((logits.argmax(1) == whole[1]).float().mean().item())
-
-
-def test_evaluation_changes_nothing():
-    parts = setup()
-    before = {name: value.clone() for name, value in parts["model"].state_dict().items()}
-    evaluate(parts["model"], parts["valid"], nn.CrossEntropyLoss())
-    after = parts["model"].state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert not parts["model"].training
-
-
-def test_the_run_folder_holds_the_best_network_and_its_numbers(tmp_path):
-    parts = setup()
-    history = fit(**parts, epochs=3, run=tmp_path, notes={"source": "sample-1"})
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "history.csv",
-        "last.pt",
-        "metrics.json",
-        "model.safetensors",
-    ]
-    with (tmp_path / "history.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 3
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["valid_accuracy"] == history["valid_accuracy"].max()
-    assert metrics["source"] == "sample-1"
-    assert all(not isinstance(value, dict | list) for value in metrics.values())
-    best = load_model(tmp_path / "model.safetensors")
-    scores = evaluate(best, parts["valid"], nn.CrossEntropyLoss())
-    assert scores.accuracy == metrics["valid_accuracy"]
-
-
-def test_a_worse_epoch_does_not_replace_the_best(tmp_path):
-    fit(**setup(), epochs=6, run=tmp_path)
-    best = (tmp_path / "model.safetensors").read_bytes()
-    parts = setup()
-    fit(**parts, epochs=6, run=tmp_path, resume=True)  # nothing left to do
-    parts["optimizer"].param_groups[0]["lr"] = 5.0  # from here on it only gets worse
-    history = fit(**parts | {"optimizer": Adam(parts)}, epochs=8, run=tmp_path, resume=True)
-    assert history["valid_accuracy"].iloc[-1] < 1
-    assert (tmp_path / "model.safetensors").read_bytes() == best
-
-
-class Adam(torch.optim.Adam):
-    """Spoils the last layer at each step."""
-
-    def __init__(self, parts):
-        super().__init__(parts["model"].parameters())
-        self.layer = parts["model"].linear3
-
-    def step(self):
-        with torch.no_grad():
-            self.layer.bias.copy_(torch.tensor([50.0, -50.0]))
-
-
-@pytest.mark.parametrize("scheduled", [False, True])
-def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path, scheduled):
-    def run(folder, stops, resume):
-        parts = setup()
-        if scheduled:
-            parts["scheduler"] = torch.optim.lr_scheduler.OneCycleLR(
-                parts["optimizer"], max_lr=0.01, total_steps=4 * len(parts["train"])
-            )
-        if stops:
-            parts["valid"] = StopsAt(parts["valid"], stops)
-        return fit(**parts, epochs=4, run=folder, resume=resume).drop(columns="seconds")
-
-    whole = run(tmp_path / "whole", 0, False)
-    with pytest.raises(KeyboardInterrupt) as interrupt:
-        run(tmp_path / "cut", 3, False)
-    assert interrupt.value.__notes__[0] == "Stopped after 2 of 4 epochs."
-    assert "resume=True" in interrupt.value.__notes__[1]
-    kept = pd.read_csv(tmp_path / "cut" / "history.csv")
-    assert len(kept) == 2
-    resumed = run(tmp_path / "cut", 0, True)
-    assert resumed.equals(whole)
-    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("cut", "whole")]
-    assert weights[0] == weights[1]
+def noisy():
+    """A network that draws random numbers and keeps running averages."""
+    return nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(400, 2))
 
 
 class StopsAt:
-    """Valid batches during whose n-th reading somebody presses Ctrl-C."""
+    """Batches whose n-th reading ends with an error."""
 
-    def __init__(self, batches, reading):
-        self.batches, self.left = batches, reading
+    def __init__(self, batches, reading, error=KeyboardInterrupt):
+        self.batches, self.left, self.error = batches, reading, error
 
     def __iter__(self):
         self.left -= 1
         if not self.left:
-            raise KeyboardInterrupt
+            raise self.error
         return iter(self.batches)
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
-    with pytest.raises(FloatingPointError, match="Try a learning rate ten times smaller"):
-        fit(**setup(rate=1e20), epochs=3, run=tmp_path)
-    one_step = setup(rate=1e30, train=Batches(easy(), 0.5, 0.25, batch_size=64))
-    with pytest.raises(FloatingPointError):  # here only the validation sees it
-        fit(**one_step, epochs=1, run=tmp_path)
+def numbers(history):
+    return history.drop(columns="seconds")
+
+
+def test_it_learns():
+    history = fit(**setup(), epochs=6)
+    assert list(history) == ["epoch", *NAMES] and list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+    assert history["valid_accuracy"].iloc[-1] == 1 and (history["seconds"] > 0).all()
+
+
+def test_averages_weigh_the_smaller_last_batch_rightly():
+    parts = setup(rate=0.0, train=batches())  # a rate of 0 learns nothing
+    ((pictures, labels),) = batches(size=22)
+    logits = parts["model"](pictures)
+    wanted = LOSS(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
+    learned = training.train_epoch(parts["model"], parts["train"], LOSS, parts["optimizer"])
+    for scores in (learned, evaluate(parts["model"], parts["valid"], LOSS)):
+        assert dataclasses.astuple(scores) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_evaluation_changes_nothing():
+    model = setup(noisy)["model"]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert evaluate(model, batches(), LOSS) == evaluate(model, batches(), LOSS)
+    assert all(torch.equal(before[name], after) for name, after in model.state_dict().items())
+    assert not model.training and all(p.grad is None for p in model.parameters())
+
+
+def test_the_run_folder_holds_the_best_network_and_plain_numbers(tmp_path):
+    parts = setup()
+    notes = {"source": "sample", "rate": np.float32(0.5), "n": np.int64(3), "where": tmp_path}
+    history = fit(**parts, epochs=3, run=tmp_path, notes=notes | {"mean": torch.ones(2)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history)
+    assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8")) == {
+        "source": "sample",
+        "rate": 0.5,
+        "n": 3,
+        "where": str(tmp_path),
+        "mean": [1, 1],
+        "valid_accuracy": 1,
+        "best_epoch": 3,
+        "epochs": 3,
+        "seconds": pytest.approx(history["seconds"].sum()),
+        "parameters": sum(p.numel() for p in parts["model"].parameters()),
+        "device": "cpu",
+    }
+    best = load_model(tmp_path / "model.safetensors")
+    assert evaluate(best, batches(), LOSS).loss == history["valid_loss"].min()
+
+
+def test_the_best_is_the_most_accurate_then_the_one_with_less_loss_then_the_first(
+    tmp_path, monkeypatch
+):
+    script, weights = [(0.9, 0.5), (0.8, 0.5), (0.9, 0.6), (0.9, 0.6), (0.1, 0.4)], []
+
+    def scripted(model, *_):
+        weights.append(model.linear3.bias.clone())
+        return Scores(*script[len(weights) - 1])
+
+    monkeypatch.setattr(training, "evaluate", scripted)
+    for epochs, best in enumerate([1, 2, 3, 3, 3], start=1):
+        fit(**setup(), epochs=epochs, run=tmp_path, resume=True)
+        kept = load_file(tmp_path / "model.safetensors")["linear3.bias"]
+        assert torch.equal(kept, weights[best - 1]), epochs
+        assert json.loads((tmp_path / "metrics.json").read_bytes())["best_epoch"] == best
+
+
+def one_cycle(steps=12, rate=0.02):
+    return lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
+
+
+def plateau(optimizer):
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.1, patience=0, threshold=0.9
+    )
+
+
+def loader(**options):
+    pictures = easy()
+    dataset = TensorDataset(pictures.images / 255, pictures.labels)
+    return DataLoader(dataset, 8, **options) if options else make_loader(dataset, 8, shuffle=True)
+
+
+RUNS = {
+    "constant": dict,
+    "one cycle": lambda: {"schedule": one_cycle()},
+    "plateau": lambda: {"schedule": plateau},
+    "NumPy's rates": lambda: {"rate": np.float32(0.01), "schedule": one_cycle(12, np.float64(0.1))},
+    "a loader": lambda: {"train": loader()},
+    "a loader that shuffles": lambda: {"train": loader(shuffle=True)},
+}
+
+
+def same_run(one, two):
+    """Compare two run folders to the byte, but for the seconds."""
+    rows = [numbers(pd.read_csv(run / "history.csv")) for run in (one, two)]
+    best = [json.loads((run / "metrics.json").read_bytes()) | {"seconds": 0} for run in (one, two)]
+    models = [(run / "model.safetensors").read_bytes() for run in (one, two)]
+    return rows[0].equals(rows[1]) and best[0] == best[1] and models[0] == models[1]
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path, kind):
+    def run(folder, **options):
+        parts = setup(noisy, **RUNS[kind]())
+        parts["valid"] = StopsAt(parts["valid"], options.pop("stops", 0))
+        return fit(**parts, epochs=4, run=tmp_path / folder, **options)
+
+    whole = run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", stops=3)
+    assert len(pd.read_csv(tmp_path / "cut" / "history.csv")) == 2
+    torch.rand(7)  # other random numbers were drawn meanwhile
+    resumed = run("cut", resume=True)
+    assert numbers(resumed).equals(numbers(whole))
+    assert same_run(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_the_plateau_is_told_the_loss_once_an_epoch():
+    parts = setup(schedule=plateau)
+    fit(**parts, epochs=3)  # the loss does not fall to a tenth: that does the rate, twice
+    assert parts["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-4)
+
+
+def test_without_a_schedule_a_resumed_run_takes_the_new_rate(tmp_path):
+    fit(**setup(), epochs=1, run=tmp_path)
+    parts = setup(rate=1e-5)
+    fit(**parts, epochs=2, run=tmp_path, resume=True)
+    assert parts["optimizer"].param_groups[0]["lr"] == 1e-5
+    assert torch.load(tmp_path / "last.pt")["optimizer"]["state"][0]["step"] == 6  # it went on
+
+
+def test_an_epoch_that_ends_while_files_are_written_is_done_once_more(tmp_path, monkeypatch):
+    fit(**setup(), epochs=2, run=tmp_path / "whole")
+    replace = training.replace
+
+    def stops(path, write):
+        if path.name == file:
+            raise KeyboardInterrupt
+        replace(path, write)
+
+    for file in FILES:
+        run = tmp_path / file
+        fit(**setup(), epochs=1, run=run)
+        monkeypatch.setattr(training, "replace", stops)
+        with pytest.raises(KeyboardInterrupt):
+            fit(**setup(), epochs=2, run=run, resume=True)
+        monkeypatch.undo()
+        fit(**setup(), epochs=2, run=run, resume=True)
+        assert same_run(run, tmp_path / "whole"), file
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from test_training import fit, setup, training
+
+def killed(path, write, replace=training.replace):
+    def half(part):
+        write(part)
+        if path.name == "last.pt" and path.exists():
+            os.truncate(part, part.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+    replace(path, half)
+
+training.replace = killed
+fit(**setup(), epochs=2, run=Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_run_leaves_whole_files(tmp_path):
+    process = run_python(KILLED, tmp_path / "cut", OMP_NUM_THREADS=1)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    load_model(tmp_path / "cut" / "model.safetensors")
+    assert len(torch.load(tmp_path / "cut" / "last.pt")["history"]) == 1
+    fit(**setup(), epochs=2, run=tmp_path / "whole")
+    fit(**setup(), epochs=2, run=tmp_path / "cut", resume=True)
+    assert same_run(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file sizes")
+@pytest.mark.parametrize("file", ["model.safetensors", "last.pt"])
+def test_a_full_disk_keeps_the_last_whole_files(file, tmp_path):
+    import resource
+
+    fit(**setup(), epochs=1, run=tmp_path)
+    before = (tmp_path / file).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - 100, limits[1]))
+    try:
+        with pytest.raises(Exception, match="File too large"):  # a full disk says the same
+            fit(**setup(), epochs=3, run=tmp_path, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / file).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    assert len(fit(**setup(), epochs=3, run=tmp_path, resume=True)) == 3
+
+
+def test_a_run_that_was_begun_anew_does_not_become_the_old_one_again(tmp_path):
+    fit(**setup(), epochs=2, run=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(**setup(valid=StopsAt(batches(), 1)), epochs=2, run=tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()  # what was best so far stays
+    again = fit(**setup(rate=1e-4), epochs=2, run=tmp_path, resume=True)
+    assert numbers(again).equals(numbers(fit(**setup(rate=1e-4), epochs=2)))
+
+
+def sgd(optimizer):
+    return torch.optim.SGD(optimizer.param_groups[0]["params"], lr=0.1)
+
+
+def linear(optimizer):
+    return torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.1, 9)
+
+
+OTHERS = {
+    "network": (lambda: setup(lambda: LeNet(3, size=20), schedule=one_cycle()), "LeNet"),
+    "optimizer": (
+        lambda: {**(parts := setup(schedule=one_cycle())), "optimizer": sgd(parts["optimizer"])},
+        "made with Adam, 3 batches, .*; now it is SGD",
+    ),
+    "steps": (lambda: setup(schedule=one_cycle(15)), "total_steps=12.*; now .* total_steps=15"),
+    "schedule": (lambda: setup(schedule=linear), "OneCycleLR; now .* LinearLR"),
+    "no schedule": (setup, "OneCycleLR; now .* no schedule"),
+    "batches": (lambda: setup(train=batches(9), schedule=one_cycle()), "now it is Adam, 2 batches"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_belongs_to_another_run_is_not_resumed(name, tmp_path):
+    make, message = OTHERS[name]
+    fit(**setup(schedule=one_cycle()), epochs=1, run=tmp_path)
+    with pytest.raises(ValueError, match=f"last.pt is .*{message}.*resume=False"):
+        fit(**make(), epochs=3, run=tmp_path, resume=True)
+
+
+def test_an_optimizer_of_another_network_is_refused():
+    with pytest.raises(ValueError, match="no parameter of this model"):
+        fit(**setup() | {"optimizer": setup()["optimizer"]}, epochs=1)
+
+
+@pytest.mark.parametrize(("rate", "size"), [(1e20, 8), (1e30, 64)])  # in training; in validation
+def test_a_loss_that_is_no_number_stops_the_training(rate, size, tmp_path):
+    with pytest.raises(FloatingPointError, match="epoch 1 .* Try a tenth of the rate"):
+        fit(**setup(rate=rate, train=batches(size=size)), epochs=3, run=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_batches_are_explained():
-    parts = setup()
-    empty = Batches(easy()[torch.arange(0)], 0.5, 0.25)
-    with pytest.raises(ValueError, match="no batch. Is the data set or the split empty"):
-        train_epoch(parts["model"], empty, nn.CrossEntropyLoss(), parts["optimizer"])
+    for part in ("train", "valid"):
+        with pytest.raises(ValueError, match="no batch. Is the data set or the split empty"):
+            fit(**setup(**{part: batches(0)}), epochs=1)
 
 
-def test_a_cut_checkpoint_is_explained(tmp_path):
-    fit(**setup(), epochs=1, run=tmp_path)
-    for name in ("model.safetensors", "last.pt"):
-        content = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"model\.safetensors is damaged or cut off"):
-        load_model(tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"last\.pt is damaged or cut off.*resume=False"):
-        fit(**setup(), epochs=2, run=tmp_path, resume=True)
+def test_a_lone_last_picture_is_left_out_where_batch_norm_cannot_learn_from_it():
+    def normed():
+        return nn.Sequential(nn.Flatten(), nn.Linear(400, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    for make, steps in ((normed, 2), (lambda: LeNet(2, size=20), 3)):
+        parts = setup(make, train=batches(17))
+        fit(**parts, epochs=1)
+        assert next(iter(parts["optimizer"].state.values()))["step"] == steps
+
+
+class Notes:
+    """A logger that remembers what it was told."""
+
+    def __init__(self, breaks=False):
+        self.calls, self.breaks = [], breaks
+
+    def log(self, epoch, numbers):
+        self.calls.append((epoch, list(numbers)))
+        if self.breaks:
+            raise OSError("the disk is full")
+
+    def close(self, finished):
+        self.calls.append(finished)
+
+
+def test_each_logger_is_given_every_epoch_and_closed():
+    first, second = loggers = Notes(), Notes()
+    fit(**setup(), epochs=2, loggers=loggers)
+    assert first.calls == second.calls == [(1, NAMES), (2, NAMES), True]
+    with pytest.raises(KeyboardInterrupt):
+        fit(**setup(valid=StopsAt(batches(), 2)), epochs=3, loggers=[stopped := Notes()])
+    assert stopped.calls == [(1, NAMES), False]
+
+
+def test_a_logger_that_fails_loses_no_epoch_and_the_others_are_closed(tmp_path):
+    with pytest.raises(OSError, match="the disk is full"):
+        fit(**setup(), epochs=2, run=tmp_path, loggers=[notes := Notes(), Notes(breaks=True)])
+    assert notes.calls[-1] is False
+    assert len(fit(**setup(), epochs=1, run=tmp_path, resume=True)) == 1
+
+
+def test_a_run_can_go_without_a_bar(capsys):
+    fit(**setup(), epochs=1, desc=None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_compiled_network_is_kept_as_itself(tmp_path):
+    fit(**setup(noisy), epochs=2, run=tmp_path / "plain")
+    parts = setup(noisy)
+    parts["model"] = torch.compile(parts["model"], backend="eager")
+    fit(**parts, epochs=1, run=tmp_path / "compiled")
+    fit(**setup(noisy), epochs=2, run=tmp_path / "compiled", resume=True)
+    assert same_run(tmp_path / "plain", tmp_path / "compiled")
+
+
+def test_networks_of_one_s_own_come_back(tmp_path):
+    file, shared = tmp_path / "a.safetensors", nn.Linear(4, 4)
+    named = nn.Sequential()
+    named.module, named.head = nn.Linear(4, 4), nn.Linear(4, 3)
+    for mine in (named, nn.Sequential(shared, shared), nn.Conv2d(1, 3, 2)):
+        mine = mine.to(memory_format=torch.channels_last)
+        wanted = {name: weight.clone() for name, weight in mine.state_dict().items()}
+        save_model(mine, file)
+        for weight in mine.parameters():
+            nn.init.zeros_(weight)
+        found = load_model(file, mine.train())
+        assert all(torch.equal(wanted[n], weight) for n, weight in found.state_dict().items())
+        assert found is mine and not found.training
+
+
+def test_another_network_is_not_filled(tmp_path):
+    file = tmp_path / "model.safetensors"
     with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
-        load_model(tmp_path / "none.safetensors")
-
-
-def test_a_checkpoint_of_another_network_is_explained(tmp_path):
-    fit(**setup(), epochs=1, run=tmp_path)
-    with pytest.raises(ValueError, match="belongs to another network than LeNet"):
-        load_model(tmp_path / "model.safetensors", LeNet(classes=5, size=20))
-    other = LeNet(classes=5, size=20)
-    parts = setup() | {"model": other, "optimizer": torch.optim.Adam(other.parameters())}
-    with pytest.raises(ValueError, match=r"last\.pt belongs to another network"):
-        fit(**parts, epochs=2, run=tmp_path, resume=True)
-    save_model(nn.Linear(2, 2), tmp_path / "linear.safetensors")
-    with pytest.raises(ValueError, match="holds Linear, not one of helpers.models"):
-        load_model(tmp_path / "linear.safetensors")
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return print, ("code ran",)
-
-    torch.save({"progress": Evil()}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="damaged"):
-        fit(**setup(), epochs=1, run=tmp_path, resume=True)
-
-
-def test_a_network_of_your_own_comes_back(tmp_path):
-    mine = nn.Sequential(nn.Flatten(), nn.Linear(400, 2))
-    save_model(mine, tmp_path / "mine.safetensors")
-    other = nn.Sequential(nn.Flatten(), nn.Linear(400, 2))
-    load_model(tmp_path / "mine.safetensors", other)
-    assert torch.equal(mine[1].weight, other[1].weight)
-
-
-def test_a_full_disk_keeps_the_last_whole_checkpoint(namespace, tmp_path):
-    code = f"""
-import sys
-sys.path.insert(0, "tests")
-from pathlib import Path
-from test_training import fit, setup, load_model
-disk = Path("{tmp_path}")
-fit(**setup(), epochs=1, run=disk)
-(disk / "filler").write_bytes(b"x" * (2_900_000 - sum(f.stat().st_size for f in disk.iterdir())))
-try:
-    fit(**setup(), epochs=3, run=disk, resume=True)
-except OSError as error:
-    print(error)
-print(type(load_model(disk / "model.safetensors")).__name__, sorted(f.name for f in disk.iterdir()))
-fit(**setup(), epochs=1, run=disk, resume=True)
-print("resumable")
-"""
-    script = tmp_path.parent / "full.py"
-    script.write_text(code)
-    result = namespace(
-        ["-m"], f'mount -t tmpfs -o size=3m none "{tmp_path}"; $PYTHON "{script}"', **python()
-    )
-    assert "The disk is full. Free some space" in result.stdout, result
-    assert "LeNet ['filler', 'history.csv', 'last.pt', 'metrics.json'" in result.stdout, result
-    assert "resumable" in result.stdout
-
-
-def python():
-    return {"PYTHON": sys.executable, "PYTHONPATH": "."}
-
-
-def noisy(parts):
-    """A network whose result depends on torch's random numbers and on running averages."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(400, 2))
-    return parts | {"model": model, "optimizer": torch.optim.Adam(model.parameters(), lr=1e-2)}
-
-
-def test_resuming_goes_on_with_the_random_numbers(tmp_path):
-    whole = fit(**noisy(setup()), epochs=3)
-    fit(**noisy(setup()), epochs=1, run=tmp_path)
-    resumed = fit(**noisy(setup()), epochs=3, run=tmp_path, resume=True)
-    assert resumed.drop(columns="seconds").equals(whole.drop(columns="seconds"))
-
-
-def schedule(parts, steps):
-    optimizer = parts["optimizer"]
-    made = torch.optim.lr_scheduler.OneCycleLR(optimizer, np.float64(0.01), total_steps=steps)
-    return parts | {"scheduler": made}
-
-
-def test_resuming_with_something_else_is_explained(tmp_path):
-    fit(**schedule(setup(), 9), epochs=1, run=tmp_path)
-    sgd = setup()
-    sgd["optimizer"] = torch.optim.SGD(sgd["model"].parameters(), lr=0.1)
-    fewer = setup(train=Batches(easy(9), 0.5, 0.25, batch_size=8, shuffle=True))
-    for parts, found in (
-        (schedule(setup(), 12), "OneCycleLR schedule of 12 steps"),
-        (setup(), "no schedule"),
-        (schedule(sgd, 9), "now it is SGD"),
-        (schedule(fewer, 9), "2 batches an epoch"),
-    ):
-        with pytest.raises(ValueError, match=f"was made with Adam, 3 batches.*{found}"):
-            fit(**parts, epochs=3, run=tmp_path, resume=True)
-    assert len(fit(**schedule(setup(), 9), epochs=3, run=tmp_path, resume=True)) == 3
-
-
-def test_a_schedule_of_another_length_is_noticed_whatever_its_kind(tmp_path):
-    def linear(steps):
-        parts = setup()
-        scheduler = torch.optim.lr_scheduler.LinearLR(parts["optimizer"], 1, 0.1, steps)
-        return parts | {"scheduler": scheduler}
-
-    fit(**linear(9), epochs=1, run=tmp_path)
-    with pytest.raises(ValueError, match="of 9 steps; now it is .*LinearLR schedule of 12 steps"):
-        fit(**linear(12), epochs=3, run=tmp_path, resume=True)
-
-
-def test_a_damaged_last_checkpoint_is_always_explained(tmp_path):
-    fit(**setup(), epochs=1, run=tmp_path)
-    whole = (tmp_path / "last.pt").read_bytes()
-    rng = np.random.default_rng(0)
-    (tmp_path / "last.pt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"last\.pt is damaged or cut off"):
-        fit(**setup(), epochs=2, run=tmp_path, resume=True)
-    for _ in range(40):
-        spoilt = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.5 else whole)
-        for place in rng.integers(0, max(len(spoilt), 1), 20):
-            if len(spoilt):
-                spoilt[place] ^= 255
-        (tmp_path / "last.pt").write_bytes(spoilt)
-        with contextlib.suppress(ValueError, FloatingPointError):
-            fit(**setup(), epochs=1, run=tmp_path, resume=True)
-
-
-def test_a_loss_that_is_no_average_is_refused():
-    with pytest.raises(ValueError, match="reduction='sum'. Expected the mean"):
-        fit(**setup(), epochs=1, loss_fn=nn.CrossEntropyLoss(reduction="sum"))
-
-
-def test_shared_weights_and_a_lenet_of_your_own_can_be_saved(tmp_path):
-    layer = nn.Linear(400, 400)
-    tied = nn.Sequential(nn.Flatten(), layer, layer, nn.Linear(400, 2))
-    save_model(tied, tmp_path / "tied.safetensors")
-    load_model(tmp_path / "tied.safetensors", tied)
+        load_model(file)
     own = type("LeNet", (nn.Sequential,), {})(nn.Linear(2, 2))
-    save_model(own, tmp_path / "own.safetensors")
-    with pytest.raises(ValueError, match="holds LeNet, not one of helpers.models"):
-        load_model(tmp_path / "own.safetensors")
-
-
-def test_mixed_precision_is_for_gpus_that_compute_in_it():
-    assert mixed_precision(torch.device("cpu")) is None
-
-
-def test_the_loop_also_runs_in_bfloat16(monkeypatch):
-    monkeypatch.setattr("helpers.training.mixed_precision", lambda device: torch.bfloat16)
-    parts = setup()
-    history = fit(**parts, epochs=6)
-    assert history["valid_accuracy"].iloc[-1] == 1
-    assert parts["model"].conv1.weight.dtype == torch.float32
-
-
-def test_a_cpu_is_asked_for_bfloat16_only_where_told(monkeypatch):
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert mixed_precision(cpu) is None
-    assert mixed_precision(cpu, on_cpu=True) == torch.bfloat16
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert mixed_precision(cpu, on_cpu=True) is None
+    for saved, model in ((LeNet(2), LeNet(3)), (own, None), (nn.Linear(2, 2), None)):
+        save_model(saved, file)
+        with pytest.raises(ValueError, match=r"model\.safetensors is damaged, or holds another"):
+            load_model(file, model)
 
 
 def test_the_precision_that_is_named_is_used():
-    seen = []
-    parts = setup()
-    parts["model"].conv1.register_forward_hook(lambda layer, x, output: seen.append(output.dtype))
-    fit(**parts, epochs=1, precision=torch.bfloat16)
-    assert set(seen) == {torch.bfloat16}
+    seen, parts = set(), setup()
+    parts["model"].conv1.register_forward_hook(lambda layer, x, output: seen.add(output.dtype))
+    assert fit(**parts, epochs=6, precision=torch.bfloat16)["valid_accuracy"].iloc[-1] == 1
+    assert seen == {torch.bfloat16} and parts["model"].conv1.weight.dtype == torch.float32
 
 
-def test_metrics_are_plain_json(tmp_path):
-    file = write_metrics(tmp_path / "run", {"valid_accuracy": 0.5, "source": "sample"})
-    assert file == tmp_path / "run" / "metrics.json"
-    assert json.loads(file.read_text()) == {"valid_accuracy": 0.5, "source": "sample"}
+def test_bfloat16_is_for_devices_that_compute_in_it(monkeypatch):
+    for native, wanted in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda n=native: {"avx512_bf16": n})
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda n=native, **_: n)
+        assert mixed_precision(torch.device("cpu")) is wanted
+        assert mixed_precision(torch.device("cuda")) is wanted
+    assert mixed_precision(torch.device("mps")) is None
 
 
-def test_the_peak_of_memory_is_this_process_s_own(tmp_path):
-    """A process that was started by a larger one does not count what that one had."""
-    large = torch.ones(100_000_000)  # 400 MB here
-    here = peak_memory()
-    child = run_python("from helpers.checkpoints import peak_memory; print(peak_memory())")
-    assert large.nbytes == 400_000_000 and here > large.nbytes
-    assert int(child.stdout) < here - 200_000_000
-
-
-def test_a_network_with_a_part_called_module_is_kept_whole(tmp_path):
-    model = nn.Sequential()
-    model.module, model.head = nn.Linear(4, 4), nn.Linear(4, 3)
-    train = Batches(Pictures(torch.randn(8, 4), torch.arange(8) % 3))
-    fit(model, train, train, torch.optim.SGD(model.parameters(), 0.1), 1, run=tmp_path)
-    kept = load_file(tmp_path / "model.safetensors")
-    assert set(kept) == {"module.weight", "module.bias", "head.weight", "head.bias"}
+def test_the_recipe_is_made_once_for_each_source(home, tiny, monkeypatch, capsys):
+    monkeypatch.setattr(recipes, "AOI_EPOCHS", 1)
+    data = OpenedData(AOI, tiny, "sample")
+    train, valid = recipes.aoi_parts(data)
+    assert len(train) == 10 and valid.labels.tolist() == [0, 1]
+    run = recipes.aoi_lenet(data)
+    assert run == home / "runs" / "aoi" / "lenet" and run.name in capsys.readouterr().err
+    first = (run / "last.pt").stat().st_mtime_ns
+    assert recipes.aoi_lenet(data) == run and (run / "last.pt").stat().st_mtime_ns == first
+    recipes.aoi_lenet(OpenedData(AOI, tiny, "real"))
+    assert (run / "last.pt").stat().st_mtime_ns != first
+    assert recipes.aoi_lenet(data, augmented=False).name == "lenet_plain"
+    assert load_model(run / "model.safetensors").settings["classes"] == 6

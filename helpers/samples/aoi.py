@@ -1,18 +1,18 @@
-"""Draw a stand-in for the AOI data set in its genuine layout.
+"""Draw the AOI sample, in the layout of the genuine data set, always the same.
 
-The genuine set shows a film surface at many magnifications: the stronger the magnification, the
-coarser and smoother the grain. Every picture here starts as such a film, whatever its class, and
-the class then adds its defect on top. Classes share the kinds of film, so that neither brightness
-nor grain alone gives a class away.
+The genuine set shows a film at many magnifications: the stronger, the coarser and smoother the
+grain. Every picture here starts as such a film, and its class then adds a defect on top. Classes
+share the kinds of film, so that neither brightness nor grain alone gives a class away.
 """
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-
-from helpers.samples.packing import draw_all
+from tqdm.auto import tqdm
 
 SIZE = 512  # pixels along each side
 COUNTS = {"train": 720, "test": 120}
@@ -21,8 +21,8 @@ COUNTS = {"train": 720, "test": 120}
 CLASS_WEIGHTS = np.array([674, 492, 190, 378, 240, 644])
 # Noise holds no repetitions, so zlib's search for them costs time and saves nothing. The level must
 # stand first: it makes libpng choose a filter for each row, and resets the strategy.
-PNG_LEVEL = (cv2.IMWRITE_PNG_COMPRESSION, 6)
-PNG_STRATEGY = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
+PNG = (cv2.IMWRITE_PNG_COMPRESSION, 6)
+PNG += (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
 # How often each class appears on each of FILMS: fine, even, cloudy, speckled.
 FILM_WEIGHTS = (
     (0.43, 0.51, 0.05, 0.01),  # normal
@@ -39,39 +39,41 @@ COLUMNS = np.arange(SIZE, dtype=np.float32)[None, :]
 
 
 def labels(split: str, seed: int = 0) -> Array:
-    """Return the class, 0 to 5, of each picture of "train" or "test", shape (N,), int64."""
+    """Return the class, 0 to 5, of each picture of "train" or "test"."""
     ends = np.rint(np.cumsum(CLASS_WEIGHTS) / CLASS_WEIGHTS.sum() * COUNTS[split])
     classes = np.repeat(np.arange(6), np.diff(ends, prepend=0).astype(int)).astype(np.int64)
-    return _generator(seed, split).permutation(classes)
+    return _generator(seed, split).permutation(classes)  # (N,) int64
 
 
 def draw(label: int, rng: np.random.Generator) -> Array:
-    """Draw one picture of a class, 0 to 5, shape (512, 512)."""
+    """Draw one picture of a class, 0 to 5: (512, 512), uint8."""
     film = FILMS[rng.choice(len(FILMS), p=FILM_WEIGHTS[label])](rng) + _unevenness(rng)
     return np.clip(np.rint(DEFECTS[label](film, rng)), 0, 255).astype(np.uint8)
 
 
 def write(folder: Path, seed: int = 0) -> None:
-    """Put the pictures and tables into an existing empty folder, as the genuine download does."""
+    """Make a folder with the pictures and tables of the genuine download."""
     jobs = []
     for split in COUNTS:
-        (folder / f"{split}_images").mkdir()
+        (folder / f"{split}_images").mkdir(parents=True)
         rows = ["ID,Label"]
         for index, label in enumerate(labels(split, seed)):
             name = f"{split}_{index:05d}.png"
             rows.append(f"{name},{label if split == 'train' else ''}")
             jobs.append((folder / f"{split}_images" / name, label, _generator(seed, split, index)))
         (folder / f"{split}.csv").write_bytes("\n".join([*rows, ""]).encode())
-    draw_all(_write_picture, jobs)
+    # cv2.imwrite fails on Windows where the path holds letters outside ASCII.
+    draw_all(lambda path, *job: path.write_bytes(cv2.imencode(".png", draw(*job), PNG)[1]), jobs)
+
+
+def draw_all(draw: Callable, jobs: list[tuple]) -> list:
+    """Return what `draw` makes of each job's arguments, in order; OpenCV lets threads work."""
+    with ThreadPoolExecutor() as pool:
+        return list(tqdm(pool.map(draw, *zip(*jobs, strict=True)), "Drawing pictures", len(jobs)))
 
 
 def _generator(seed: int, split: str, *index: int) -> np.random.Generator:
     return np.random.default_rng([seed, list(COUNTS).index(split), *index])
-
-
-def _write_picture(path: Path, label: int, rng: np.random.Generator) -> None:
-    # cv2.imwrite fails on Windows where the path holds letters outside ASCII.
-    path.write_bytes(cv2.imencode(".png", draw(label, rng), PNG_LEVEL + PNG_STRATEGY)[1])
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -1,0 +1,1 @@
+"""How the shipped samples were drawn: for authors. `python -m draw` writes data/samples again."""

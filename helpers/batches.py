@@ -1,0 +1,174 @@
+"""From decoded pictures to batches: split, shuffle, augment, normalise."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from helpers.data import Pictures
+
+MOST_WORKERS = 4  # more rarely helps a laptop, and each one holds a copy of the Python process
+
+
+def stratified_split(labels: Tensor, valid: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the row numbers of a training and a validation part, drawn class by class.
+
+    A class with two pictures or more, `labels` (N,), has at least one in each part.
+
+    >>> train, valid = stratified_split(torch.tensor([0] * 10 + [1] * 5), valid=0.2)
+    >>> len(train), len(valid)
+    (12, 3)
+    """
+    if not 0 < valid < 1:
+        raise ValueError(f"valid is {valid}. Expected a share between 0 and 1, for example 0.2.")
+    generator = torch.Generator().manual_seed(seed)
+    held_back = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        rows = (labels == label).nonzero().flatten()
+        count = min(max(1, round(valid * len(rows))), len(rows) - 1)
+        held_back[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
+    return (~held_back).nonzero().flatten(), held_back.nonzero().flatten()
+
+
+class SeededShuffle(Sampler[int]):
+    """A new order each epoch, the same orders each time: what a resumed training needs."""
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch (the name torch's DistributedSampler uses)."""
+        self.epoch = epoch
+
+    def generator(self) -> torch.Generator:
+        """Return the random numbers of this epoch."""
+        return torch.Generator().manual_seed(1000 * self.seed + self.epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(torch.randperm(self.count, generator=self.generator()).tolist())
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def worker_count() -> int:
+    """Return how many DataLoader workers are worth starting here: none on a single core."""
+    # a container may allow fewer cores than there are; only Linux tells
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 0 if cores == 1 else min(cores or 1, MOST_WORKERS)
+
+
+def make_loader(
+    dataset: Dataset, batch_size: int = 32, shuffle: bool = False, seed: int = 0, workers: int = 0
+) -> DataLoader:
+    """Return a DataLoader with seeded shuffling; its workers are kept between epochs.
+
+    With workers, `dataset` must come from a module that can be imported: on Windows and macOS a
+    worker is a new Python that imports it again.
+    """
+    sampler = SeededShuffle(len(dataset), seed) if shuffle else None
+    return DataLoader(
+        dataset, batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+    )
+
+
+class Batches:
+    """What a DataLoader over `pictures` yields, cut and normalised a whole batch at a time.
+
+    Parameters
+    ----------
+    pictures : Pictures
+        (N, C, H, W) uint8; or features, (N, ...) floats, which are handed on as float32.
+    mean, std : float or sequence of float
+        Of the training pictures, in 0..1; one number, or one a channel.
+    batch_size : int
+        Pictures in a batch; the last batch may be smaller.
+    shuffle : bool
+        True for training.
+    seed : int
+        The same seed gives the same orders and augmentations.
+    augment : callable, optional
+        augment(batch, generator) changes a uint8 batch (N, C, H, W).
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    ) -> None:
+        self.pictures, self.batch_size = pictures, batch_size
+        self.shuffle, self.augment = shuffle, augment
+        self.mean = torch.as_tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
+        self.std = torch.as_tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+        self.sampler = SeededShuffle(len(pictures), seed)
+
+    def __len__(self) -> int:
+        return -(-len(self.pictures) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = self.sampler.generator()
+        rows = torch.arange(len(self.pictures))
+        if self.shuffle:
+            rows = torch.randperm(len(rows), generator=generator)
+        for part in rows.split(self.batch_size):
+            batch = self.pictures[part]
+            images = batch.images
+            if images.dtype == torch.uint8:
+                if self.augment is not None:
+                    images = self.augment(images, generator)
+                images = images.float().div_(255).sub_(self.mean).div_(self.std)
+            yield images.float(), batch.labels
+
+
+def random_flips(
+    batch: Tensor, generator: torch.Generator, dimensions: Sequence[int] = (-1, -2)
+) -> Tensor:
+    """Mirror each picture with a chance of one half: left-right (-1), and top-bottom (-2)."""
+    for dimension in dimensions:
+        mirrored = torch.rand(len(batch), generator=generator) < 0.5
+        rows = torch.arange(len(batch)) + len(batch) * mirrored
+        # whole pictures are copied: a quarter of the time of torch.where, pixel by pixel
+        batch = torch.cat([batch, batch.flip(dimension)]).index_select(0, rows)
+    return batch
+
+
+def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
+    """Move each picture by at most so many pixels; what is left bare shows a reflection."""
+    count, channels, height, width = batch.shape
+    wide = pad(batch, (most,) * 4, mode="reflect")
+    down, across = torch.randint(2 * most + 1, (2, count, 1, 1, 1), generator=generator)
+    rows = down + torch.arange(height).view(1, 1, -1, 1)
+    columns = across + torch.arange(width).view(1, 1, 1, -1)
+    pictures = torch.arange(count).view(-1, 1, 1, 1)
+    return wide[pictures, torch.arange(channels).view(1, -1, 1, 1), rows, columns]
+
+
+def random_light(
+    batch: Tensor, generator: torch.Generator, brightness: float = 0.06, contrast: float = 0.1
+) -> Tensor:
+    """Make each picture a little brighter or darker, with a little more or less contrast.
+
+    `brightness` is a share of the full scale, `contrast` of the picture's own; both at most.
+    """
+    lighter, stronger = 2 * torch.rand(2, len(batch), 1, 1, 1, generator=generator) - 1  # -1..1
+    centre = batch.float().mean(dim=(1, 2, 3), keepdim=True)
+    changed = (batch - centre) * (1 + contrast * stronger) + centre + 255 * brightness * lighter
+    return changed.round().clamp_(0, 255).to(torch.uint8)
+
+
+def aoi_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirrored film, other light. No quarter turns: they make horizontal defects vertical ones."""
+    return random_light(random_flips(batch, generator), generator)
+
+
+def photo_augment(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Photographs are mirrored left-right and moved by a few pixels."""
+    return random_shifts(random_flips(batch, generator, dimensions=[-1]), generator)

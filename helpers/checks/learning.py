@@ -1,0 +1,225 @@
+"""Steps 06, 07 and 15: the loss, a step, and the loops of training and evaluation."""
+
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from helpers.checks.feedback import Wrong, exercise, same, two
+
+IN_PLACE = (
+    "the parameter did not move. `p = p - …` makes a new tensor and leaves the parameter as it"
+    " was: change it in place, `p -= …`, and clear its gradient after that."
+)
+NO_EVAL = "the network is in training mode. Call `model.eval()` first."
+NO_LEARNING = "evaluation does not learn: leave out `backward` and the optimiser."
+
+
+class Spy(nn.Module):
+    """A linear layer that remembers how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.default_generator.manual_seed(3)
+        self.layer = nn.Linear(4, 3)
+        self.modes: list[tuple[bool, bool]] = []  # training mode, gradients on
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logits (N, 3) of (N, 1, 2, 2)."""
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        return self.layer(pictures.as_subclass(Tensor).flatten(1))
+
+    def to(self, *words: Any, **options: Any) -> "Spy":
+        """Stay where the batches are."""
+        return self
+
+
+class Watched(Tensor):
+    """A tensor that notices whether it is sent to a device, and stays where it is."""
+
+    sent: ClassVar[set[str]] = set()  # "pictures", "labels"
+
+    def to(self, *words: Any, **options: Any) -> Tensor:
+        """Return a plain tensor in the same place."""
+        Watched.sent.add("pictures" if self.is_floating_point() else "labels")
+        return self.as_subclass(Tensor)
+
+    cuda = to
+
+
+def spy_batches() -> list[tuple[Tensor, Tensor]]:
+    """Return three batches of 4, 4 and 1 pictures (N, 1, 2, 2); the small one is hard."""
+    Watched.sent = set()
+    pictures = torch.randn(9, 1, 2, 2, generator=torch.Generator().manual_seed(5))
+    pictures[8] *= 5
+    parts = (part.as_subclass(Watched).split(4) for part in (pictures, torch.arange(9) % 3))
+    return list(zip(*parts, strict=True))
+
+
+def spied() -> tuple[Spy, Tensor]:
+    """Return a network in training mode, and what it should give for all batches, (9, 3)."""
+    network = Spy()
+    logits = network(torch.cat([pictures for pictures, _ in spy_batches()])).detach()
+    network.modes.clear()
+    return network, logits
+
+
+class _ByHand(TorchFunctionMode):
+    """Refuses PyTorch's own loss, by whatever name it is called."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (functional.cross_entropy, functional.nll_loss):
+            raise Wrong("do it by hand, without PyTorch's own loss.")
+        return function(*args, **(kwargs or {}))
+
+
+@exercise(
+    "06",
+    "cross_entropy",
+    "log(probability) is logits - logits.logsumexp(dim=1, keepdim=True): pick, minus, mean.",
+)
+def cross_entropy(answer: Callable) -> None:
+    """The same as nn.CrossEntropyLoss, the mean over the batch."""
+    logits = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.5, 0.3], [1.0, -2.0, 0.1], [0.2, 0.2, 3.0]])
+    labels = torch.tensor([0, 2, 0, 1])
+    with _ByHand():
+        found = answer(logits, labels)
+    loss, other_way = (functional.nll_loss(logits.log_softmax(dim), labels) for dim in (1, 0))
+    mistakes = {
+        "the minus sign is missing.": -loss,
+        "it is the mean of the batch, not the sum.": 4 * loss,
+        "the probabilities are over the classes: dim=1.": other_way,
+        "[:, labels] takes them all in every row.": -logits.log_softmax(1)[:, labels].mean(),
+    }
+    same(found, loss, "one of the four: softmax, the right class, -log, mean.", mistakes)
+    found = answer(torch.tensor([[100.0, 0.0, 0.0]]), torch.tensor([0]))
+    cause = "exp(100) is infinite in float32. Use logsumexp, or subtract the largest logit first."
+    same(found, torch.tensor(0.0), cause, case="For a logit of 100: ")
+
+
+@exercise("06", "sgd_step", "parameter -= rate * parameter.grad; then parameter.grad = None.")
+def sgd_step(answer: Callable) -> None:
+    """Every parameter moved against its gradient, and the gradients are cleared."""
+    layer = nn.Linear(3, 2)
+    layer(torch.ones(4, 3)).square().sum().backward()
+    old = [(p.detach().clone(), p.grad.clone()) for p in layer.parameters()]
+    try:
+        answer(layer.parameters(), 0.1)
+    except AttributeError as error:  # the new tensor of `p = p - …` has no gradient
+        raise Wrong(IN_PLACE) if "'zero_'" in str(error) else error from None
+    for parameter, (value, gradient) in zip(layer.parameters(), old, strict=True):
+        mistakes = {
+            IN_PLACE: value,
+            "it goes up the hill: subtract, do not add.": value + 0.1 * gradient,
+            "the rate was forgotten.": value - gradient,
+        }
+        expected = value - 0.1 * gradient
+        same(parameter.detach(), expected, "new = old - rate * gradient.", mistakes)
+        if parameter.grad is not None and parameter.grad.any():
+            raise Wrong("gradients are not cleared. (You can go through `parameters` only once.)")
+
+
+def _epoch(rate: float, clear: bool = True, softmax: bool = False) -> tuple[Tensor, Tensor, float]:
+    """Train (with rate 0: evaluate) as it should be done, or with a mistake.
+
+    Return the weights afterwards, the losses of the batches, and the accuracy.
+    """
+    model, losses, right = Spy(), [], 0
+    for pictures, labels in spy_batches():
+        logits = model(pictures)
+        loss = functional.cross_entropy(logits.softmax(dim=1) if softmax else logits, labels)
+        if clear:
+            model.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            model.layer.weight -= rate * model.layer.weight.grad
+            model.layer.bias -= rate * model.layer.bias.grad
+        losses.append(loss.item())
+        right += (logits.argmax(dim=1) == labels).sum().item()
+    return model.layer.weight.detach(), torch.tensor(losses), right / 9
+
+
+def _check_numbers(model: Spy, pair: Any, losses: Tensor, accuracy: float) -> None:
+    """Check what a loop gives back: the average loss, and the share of right answers."""
+    same(len(model.modes), 3, "the network must see each batch once.", case="Batches: ")
+    two(pair, "loss", "accuracy")
+    mean = (losses @ torch.tensor([4.0, 4.0, 1.0])).item() / 9
+    average = "you averaged the averages of the batches, but the last batch is smaller."
+    mistakes = {average: losses.mean().item(), "losses were added up, but not divided.": 9 * mean}
+    same(pair[0], mean, "it must be the average over all pictures.", mistakes, "The loss: ")
+    mistakes = {
+        "a share of 1, not of 100.": 100 * accuracy,
+        "divide by the number of pictures, not of batches.": 3 * accuracy,
+    }
+    same(pair[1], accuracy, "divide the right answers by all pictures.", mistakes, "The accuracy: ")
+
+
+def _check_sent(sent: set[str]) -> None:
+    """Check last that the batches went to the device: it must not hide another mistake."""
+    for part in ("pictures", "labels"):
+        if part not in sent:
+            raise Wrong(f"the {part} never go to the device, `{part}.to(device)`: no GPU can work.")
+
+
+@exercise("07", "train_epoch", "Five lines: logits, loss, zero_grad, backward, step.")
+def train_epoch(answer: Callable) -> None:
+    """Each batch moves the weights once, and every picture counts the same."""
+    weight, losses, accuracy = _epoch(rate=0.5)
+    mistakes = {
+        "no weight changed: clear, `backward`, `step`.": Spy().layer.weight.detach(),
+        "`zero_grad` is missing: gradients add up.": _epoch(rate=0.5, clear=False)[0],
+        "softmax before the loss, which has one.": _epoch(rate=0.5, softmax=True)[0],
+    }
+    model = Spy().eval()  # it must change this
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    pair = answer(model, spy_batches(), nn.CrossEntropyLoss(), optimizer)
+    found, cause = model.layer.weight.detach(), "the five lines, or their order."
+    same(found, weight, cause, mistakes, "The weights afterwards: ")
+    _check_numbers(model, pair, losses, accuracy)
+    if not all(training for training, _ in model.modes):
+        raise Wrong("the network is in evaluation mode. Call `model.train()` first.")
+    _check_sent(Watched.sent)
+
+
+@exercise("07", "evaluate", "As in train_epoch, but nothing that learns: count, add up, divide.")
+def evaluate(answer: Callable) -> None:
+    """Evaluation mode, no gradients, no change, and every picture counts the same."""
+    _, losses, accuracy = _epoch(rate=0.0)
+    model = Spy()
+    try:
+        pair = answer(model, spy_batches(), nn.CrossEntropyLoss())
+    except (NameError, RuntimeError) as error:
+        learns = re.search("optimi[sz]er|does not require", str(error))
+        raise Wrong(NO_LEARNING) if learns else error from None
+    _check_numbers(model, pair, losses, accuracy)
+    if model.layer.weight.grad is not None:
+        raise Wrong(NO_LEARNING)
+    if any(training for training, _ in model.modes):
+        raise Wrong(NO_EVAL)
+    if any(gradients for _, gradients in model.modes):
+        raise Wrong("gradients are on. Put `@torch.no_grad()` above, or `with torch.no_grad():`.")
+    _check_sent(Watched.sent)
+
+
+@exercise("15", "average_over_ranks", "Add up gradient * count, and divide by sum(counts).")
+def average_over_ranks(answer: Callable) -> None:
+    """The gradient of the whole batch comes out, however it was dealt out."""
+    gradients = torch.tensor([[1.0, -2.0, 0.5], [4.0, 1.0, 3.5], [-3.0, 0.0, 2.0]])
+    counts = [4, 3, 1]
+    total = (gradients * torch.tensor(counts).unsqueeze(1)).sum(dim=0)
+    given = [gradient.clone() for gradient in gradients]
+    found = answer(given, list(counts))
+    if not torch.equal(torch.stack(given), gradients):
+        raise Wrong("the gradients that were given are changed: do not use `*=` or `+=` on them.")
+    plain = "a plain mean: a process with one picture counts too much."
+    mistakes = {
+        plain: gradients.mean(dim=0),
+        "this is the sum over all pictures: divide by sum(counts).": total,
+        "divide by the number of pictures, not of processes.": total / 3,
+    }
+    same(found, total / 8, "each process weighs as much as it saw pictures.", mistakes)
+    same(answer([gradients[0]], [5]), gradients[0], "one process alone keeps its gradient.")

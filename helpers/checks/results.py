@@ -1,0 +1,146 @@
+"""Steps 08 to 10, 13 and 14: what networks give, and the tables and files made of it."""
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from helpers.checks.feedback import Wrong, exercise, same, two
+from helpers.checks.learning import NO_EVAL, spied, spy_batches
+
+
+@exercise("08", "best_epoch", "idxmax() of a column gives a row; `history.loc[row, 'epoch']`.")
+def best_epoch(answer: Callable) -> None:
+    """The epoch with the highest accuracy on the validation part."""
+    rows = [(3, 0.2, 1.9, 0.3), (4, 0.5, 1, 0.6), (5, 0.7, 0.8, 0.9), (6, 0.8, 0.7, 0.7)]
+    names = ["epoch", "train_accuracy", "valid_loss", "valid_accuracy"]
+    found = answer(pd.DataFrame([*rows, (7, 0.99, 1.2, 0.6)], columns=names))
+    mistakes = {
+        "this is the row, counted from 0. The epoch is in the column 'epoch'.": 2,
+        "the epochs need not begin at 1. The epoch is in the column 'epoch'.": 3,
+        "this has the lowest loss; asked for is the highest accuracy.": 6,
+        "this is the last epoch, or the best on the training part.": 7,
+    }
+    same(found, 5, "compare with the highest number in the column valid_accuracy.", mistakes)
+    if not isinstance(found, Integral):
+        raise Wrong("a plain whole number is wanted: int(…).", repr(found), "5")
+
+
+@exercise(
+    "08", "count_pairs", "Begin with zeros; counts[t, p] += 1 for each of zip(true, predicted)."
+)
+def count_pairs(answer: Callable) -> None:
+    """Rows are the true classes, columns the predicted ones, every picture counted once."""
+    true, predicted = torch.tensor([0, 0, 0, 1, 2, 2, 0]), torch.tensor([0, 1, 1, 1, 2, 0, 1])
+    expected = torch.tensor([[1, 3, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
+    found = answer(true, predicted, 4)
+    found = torch.from_numpy(found) if isinstance(found, np.ndarray) else found
+    mistakes = {
+        "rows and columns are swapped: the row is the true class.": expected.T,
+        "a pair that comes twice counts only once. Add 1 for each.": expected.clamp(max=1),
+        "a class without pictures needs its row and column too.": expected[:3, :3],
+    }
+    same(found, expected, "every pair (true, predicted) counts one.", mistakes)
+
+
+@exercise("09", "predict", "model.eval(); collect model(pictures).softmax(dim=1); torch.cat.")
+def predict(answer: Callable) -> None:
+    """Probabilities for every picture, in evaluation mode, without gradients."""
+    model, logits = spied()
+    found, expected = answer(model, spy_batches()), logits.softmax(dim=1)
+    columns = torch.cat([part.softmax(dim=0) for part in logits.split(4)])
+    mistakes = {
+        "these are logits. Use `.softmax(dim=1)`.": logits,
+        "softmax over the classes is dim=1.": columns,
+        "only the last batch is left: collect all, then `torch.cat`.": expected[8:],
+        "only the first batch: `return` is inside the loop.": expected[:4],
+    }
+    same(found, expected, "one row of probabilities for each picture, in order.", mistakes)
+    if model.modes[0][0]:
+        raise Wrong(NO_EVAL)
+
+
+@exercise("09", "write_submission", "Read test.csv, set its column Label, write it with to_csv.")
+def write_submission(answer: Callable) -> None:
+    """ID and Label, in the order of test.csv, whole numbers, no further column."""
+    with tempfile.TemporaryDirectory() as place:
+        test, file = Path(place) / "test.csv", Path(place) / "out.csv"
+        test.write_text("ID,Label\nb.png,\na.png,\nc.png,\n")
+        answer(test, torch.tensor([2, 0, 1]), file)
+        if not file.is_file():
+            raise Wrong("no file was written: to_csv(file, …).")
+        found = " ".join(file.read_text().split())
+    text = "tensors in a list become text: use predicted.numpy()."
+    mistakes = {
+        "index=False is missing.": ",ID,Label 0,b.png,2 1,a.png,0 2,c.png,1",
+        "the table has no labels.": "ID,Label b.png, a.png, c.png,",
+        "labels are whole numbers.": "ID,Label b.png,2.0 a.png,0.0 c.png,1.0",
+        text: "ID,Label b.png,tensor(2) a.png,tensor(0) c.png,tensor(1)",
+    }
+    same(found, "ID,Label b.png,2 a.png,0 c.png,1", "compare the lines.", mistakes)
+
+
+@exercise("10", "compute_features", "network.eval(), no gradients, two lists, torch.cat for each.")
+def compute_features(answer: Callable) -> None:
+    """Every picture once, in order, in evaluation mode, without gradients."""
+    network, expected = spied()
+    pair, labels = answer(network, spy_batches()), torch.arange(9) % 3
+    two(pair, "features", "labels")
+    mistakes = {
+        "first the features, then the labels.": labels,
+        "only the first batch: `return` is inside the loop.": expected[:4],
+        "only the last batch is left: collect all, then `torch.cat`.": expected[8:],
+    }
+    same(pair[0], expected, "one row for each picture, in order.", mistakes, "The features: ")
+    same(pair[1], labels, "one for each picture, in order.", case="The labels: ")
+    if network.modes[0][0]:
+        raise Wrong(NO_EVAL)
+
+
+@exercise("13", "summarise", "groupby what makes a setting (not the seed), then .agg of two names.")
+def summarise(answer: Callable) -> None:
+    """One row for each setting: the mean over its seeds, and how far they are apart."""
+    setting = ["network", "rate", "augmented"]
+    rows = itertools.product(("LeNet", "Other"), (1e-4, 1e-3), (False, True), range(3))
+    table = pd.DataFrame(rows, columns=[*setting, "seed"])
+    table["valid_accuracy"] = np.random.default_rng(0).random(len(table))
+    found = answer(table.sample(frac=1, random_state=0).reset_index(drop=True))
+    if not isinstance(found, pd.DataFrame):
+        cause = 'give back a table of two numbers for each setting: .agg(["mean", "std"]).'
+        raise Wrong(cause, type(found).__name__, "DataFrame")
+    flat = found.reset_index()
+    if len(flat) == len(table):
+        raise Wrong("do not group by the seed, it is luck: the spread is over the seeds.")
+    if not {*setting, "mean", "std"} <= set(flat):
+        cause = "these must be columns or the index of the table."
+        raise Wrong(cause, [str(name) for name in flat], [*setting, "mean", "std"])
+    same(len(flat), 8, "one row for each setting is wanted.", case="Rows: ")
+    flat, groups = flat.sort_values(setting), table.groupby(setting)["valid_accuracy"]
+    expected = {name: torch.tensor(groups.agg(name).tolist()) for name in ("mean", "std", "var")}
+    mistakes = {
+        "a few seeds are a sample: divide by n - 1.": torch.tensor(groups.std(ddof=0).tolist()),
+        "this is the variance: its square root is wanted.": expected["var"],
+    }
+    for name in ("mean", "std"):
+        numbers = torch.tensor(flat[name].tolist())
+        same(numbers, expected[name], f"the {name} over the seeds.", mistakes, f"{name}: ")
+
+
+@exercise("14", "find_limit", "A part of 1 - false_alarms must lie below: `quantile`.")
+def find_limit(answer: Callable) -> None:
+    """So many of the familiar pictures lie beyond it, and no more."""
+    distances = torch.rand(401, generator=torch.Generator().manual_seed(0)) ** 2
+    for part in (0.05, 0.2):
+        found, expected = answer(distances.clone(), part), distances.quantile(1 - part).item()
+        mistakes = {
+            "this is the other end: 1 - false_alarms.": distances.quantile(part).item(),
+            "a part of the pictures is meant, not of the largest.": (1 - part)
+            * distances.max().item(),
+            "this fits one rate only: use false_alarms.": distances.quantile(0.95).item(),
+        }
+        same(found, expected, "the 1 - false_alarms quantile.", mistakes)

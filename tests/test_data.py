@@ -1,0 +1,349 @@
+"""Files become pixels: every format, every layout; hostile ones are in test_faults.py."""
+
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_png
+from PIL import Image
+
+from helpers import data as room
+from helpers.catalog import CIFAR10, DATA_SETS, FOOD, PETS
+from helpers.data import (
+    CsvImages,
+    FolderImages,
+    OpenedData,
+    decode_once,
+    image_dataset,
+    open_data,
+    open_picture,
+    pictures,
+    read_cifar,
+    read_picture,
+)
+from helpers.samples import unpack
+
+CLASSES = ("dark", "bright")
+
+
+def csv_images(folder, **options):
+    return CsvImages(folder / "train.csv", folder / "train_images", CLASSES, **options)
+
+
+def two_halves(mode="RGB", left=(204, 51, 102), right=(0, 102, 255)):
+    picture = Image.new("RGB", (48, 32), left)
+    picture.paste(right, (24, 0, 48, 32))
+    return picture.convert(mode)
+
+
+# One picture
+
+
+def test_every_ending_is_read_and_every_format_has_one(tmp_path):
+    kinds = set()
+    for ending in room.ENDINGS:
+        file = tmp_path / "a" / f"{ending}.{ending.upper() if ending == 'jpg' else ending}"
+        file.parent.mkdir(exist_ok=True)
+        two_halves().save(file)
+        with Image.open(file) as picture:
+            kinds.add(picture.format)
+    assert kinds - {"MPO"} == set(room.FORMATS)  # Pillow opens MPO as a JPEG
+    images = FolderImages(tmp_path, ["a"], size=16)
+    assert len(images) == len(room.ENDINGS)
+    for picture, _ in images:
+        assert picture[:, 8, 3].tolist() == pytest.approx([204, 51, 102], abs=20)
+        assert picture[:, 8, 12].tolist() == pytest.approx([0, 102, 255], abs=20)
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending"),
+    [("CMYK", "jpg"), ("P", "png"), ("P", "gif"), ("RGBA", "png"), ("RGBA", "webp"), ("P", "bmp"),
+     ("L", "png"), ("LA", "png"), ("1", "png"), ("L", "jpg"), ("CMYK", "tif"), ("RGB", "tif")],
+)  # fmt: skip
+def test_every_mode_becomes_rgb_or_grey(mode, ending, tmp_path):
+    file = tmp_path / f"a.{ending}"
+    white = mode in ("L", "LA", "1")
+    two_halves(mode, *([(255,) * 3, (0,) * 3] if white else [])).save(file)
+    expected = [255] * 3 if white else [204, 51, 102]
+    assert read_picture(file)[16, 5].tolist() == pytest.approx(expected, abs=6)
+    grey = read_picture(file, channels=1)
+    assert grey.shape == (32, 48) and grey.dtype == np.uint8
+    assert grey[16, 5] == pytest.approx(np.dot(expected, [0.299, 0.587, 0.114]), abs=6)
+
+
+@pytest.mark.parametrize(("ending", "byte_order"), [("png", "<"), ("tif", "<"), ("tif", ">")])
+def test_16_bits_are_scaled_not_cut_off(ending, byte_order, tmp_path):
+    deep = np.linspace(0, 65535, 256).astype(f"{byte_order}u2").repeat(16).reshape(64, 64)
+    Image.fromarray(deep).save(tmp_path / f"a.{ending}")
+    for channels in (1, 3):
+        got = read_picture(tmp_path / f"a.{ending}", channels).reshape(64, 64, -1)
+        assert np.array_equal(got[..., -1], deep.astype(np.uint16) >> 8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_picture_from_a_telephone_stands_upright(kind, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn it by a quarter to the right
+    two_halves(left=(255, 255, 255), right=(0, 0, 0)).save(tmp_path / "a", kind, exif=exif)
+    seen = read_picture(tmp_path / "a")
+    assert seen.shape == (48, 32, 3)
+    assert seen[:20].min() > 200 and seen[-20:].max() < 50
+
+
+def test_of_several_pictures_the_first_is_read(tmp_path):
+    one, two = two_halves(), Image.new("RGB", (48, 32))
+    one.save(tmp_path / "a.gif", save_all=True, append_images=[two])
+    assert open_picture((tmp_path / "a.gif").read_bytes()).getpixel((5, 5)) == (204, 51, 102)
+
+
+# A table and its pictures
+
+
+def test_an_item_is_a_resized_picture_and_its_label(tiny):
+    images = csv_images(tiny, size=32)
+    picture, label = images[3]
+    assert (len(images), label, images.ids[3]) == (12, 1, "3.png")
+    assert (picture.shape, picture.dtype) == ((1, 32, 32), torch.uint8)
+    assert picture[..., :16].float().mean() > picture[..., 16:].float().mean() + 50
+    assert images.labels.tolist() == [0, 1] * 6 and images.classes == CLASSES
+    assert csv_images(tiny, transform=lambda picture: picture / 255)[0][0].max() <= 1
+    colour, _ = csv_images(tiny, channels=3, size=16)[0]
+    assert colour.shape == (3, 16, 16) and torch.equal(colour[0], colour[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("\ufeffID,Label\r\n0.png,1\r\n", [1]),  # a byte order mark
+        ("ID,Label\n0.png,1\n,\n\n,\n", [1]),  # a spreadsheet's empty rows
+        ("ID,Label\n\n0.png, 1 \n", [1]),
+        ("Name,Label,ID\nx,1,0.png\n", [1]),
+    ],
+)
+def test_what_a_spreadsheet_does_to_a_table_does_no_harm(tiny, text, labels):
+    (tiny / "train.csv").write_text(text, encoding="utf-8")
+    assert csv_images(tiny).labels.tolist() == labels
+
+
+@pytest.mark.parametrize("text", ["ID\n0.png\n1.png\n", "ID,Label\n0.png,\n1.png,?\n"])
+def test_a_test_set_has_no_labels(tiny, text):
+    (tiny / "train.csv").write_text(text)
+    assert csv_images(tiny, labelled=False).labels.tolist() == [-1, -1]
+
+
+def test_one_class_name_is_not_four_letters(tiny):
+    with pytest.raises(ValueError, match=r"classes is the text 'good'. Expected several names"):
+        CsvImages(tiny / "train.csv", tiny / "train_images", classes=("good"))
+
+
+# A folder for each class
+
+
+@pytest.fixture
+def food(tmp_path):
+    for part in ("train", "test"):
+        for label, name in enumerate(FOOD.classes):
+            folder = tmp_path / "food" / part / name
+            folder.mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (30, 40 + number), (80 * label,) * 3).save(
+                    folder / f"{number}.jpg"
+                )
+    return OpenedData(FOOD, tmp_path / "food", "real")
+
+
+def test_the_order_of_the_classes_gives_the_labels(food, home):
+    train = pictures(food, "train")
+    assert (train.images.shape, train.images.dtype) == ((9, 3, 64, 64), torch.uint8)
+    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert torch.allclose(train.images.float().mean(dim=(1, 2, 3)), 80.0 * train.labels, atol=3)
+    again = OpenedData(replace(FOOD, classes=FOOD.classes[::-1]), food.root, "real")
+    other = pictures(again, "train")
+    assert torch.allclose(
+        other.images.float().mean(dim=(1, 2, 3)), 160 - 80.0 * other.labels, atol=3
+    )
+    assert image_dataset(food, "test", 16, lambda picture: picture.half())[0][0].dtype == torch.half
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [".DS_Store", "pizza/._0.jpg", ".ipynb_checkpoints/0.jpg", "pizza/.ipynb_checkpoints/0.jpg",
+     "@eaDir/0.jpg", "pizza/@eaDir/0.jpg/a.jpg", "__MACOSX/steak/0.jpg", "steak/__MACOSX/0.jpg"],
+)  # fmt: skip
+def test_hidden_files_and_folders_never_count(food, junk, capsys):
+    file = food.root / "train" / junk
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"junk")
+    assert len(image_dataset(food, "train")) == 9
+    assert not capsys.readouterr().out
+
+
+def test_other_files_are_left_out_with_a_word(food, capsys):
+    (food.root / "train" / "pizza" / "IMG_1.HEIC").write_bytes(b"what an iPhone makes")
+    assert len(image_dataset(food, "train")) == 9
+    assert "1 files are left out, no pictures, such as IMG_1.HEIC" in capsys.readouterr().out
+
+
+def test_other_class_folders_are_refused(food):
+    train = food.root / "train"
+    (train / "salad").mkdir()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="salad.*; expected pizza, steak, sushi"):
+            image_dataset(food, "train")
+        if (train / "steak").is_dir():
+            (train / "steak").rename(train / "STEAK")
+    with pytest.raises(ValueError, match="no part 'valid'. There are: train, test"):
+        pictures(food, "valid")
+
+
+def test_a_class_without_pictures_is_refused(food):
+    for file in (food.root / "train" / "steak").iterdir():
+        file.rename(file.with_name("." + file.name))
+    with pytest.raises(FileNotFoundError, match="no picture in .*steak"):
+        pictures(food, "train")
+
+
+def test_photographs_without_labels(tmp_path, home):
+    (tmp_path / "dogscats" / "test1").mkdir(parents=True)
+    two_halves().save(tmp_path / "dogscats" / "test1" / "1.jpg", quality=95)
+    test = pictures(OpenedData(PETS, tmp_path, "real"), "test1", size=16)
+    assert test.labels.tolist() == [-1]
+    assert test.images[0, :, 5, 3].tolist() == pytest.approx([204, 51, 102], abs=8)
+
+
+# CIFAR-10
+
+
+def check_cifar(folder, rows):
+    """Compare what is read with what pickle itself reads, in order."""
+    train = pictures(OpenedData(CIFAR10, folder, "sample"), "train")
+    assert (train.images.shape, train.images.dtype) == ((rows, 3, 32, 32), torch.uint8)
+    seen = 0
+    for number in range(1, 6):
+        with (folder / CIFAR10.inner / f"data_batch_{number}").open("rb") as stream:
+            batch = pickle.load(stream, encoding="bytes")
+        part = train[seen : seen + len(batch[b"labels"])]
+        assert torch.equal(part.images.flatten(1), torch.from_numpy(batch[b"data"]))
+        assert part.labels.tolist() == batch[b"labels"]
+        seen += len(part)
+    assert seen == rows
+    train.images[0] = 0  # memory of its own
+
+
+def test_the_official_files_of_cifar_are_read(home, monkeypatch):
+    monkeypatch.setenv("WORKSHOP_DATA", "sample")
+    data = open_data("cifar10")
+    check_cifar(data.root, len(pictures(data, "train")))
+    folder = data.root / CIFAR10.inner
+    names = [name.encode() for name in reversed(CIFAR10.classes)]
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+    with pytest.raises(ValueError, match="lists the classes .*truck.*; expected airplane, auto"):
+        pictures(data, "test")
+    with pytest.raises(ValueError, match="no part 'valid'. There are: train, test"):
+        pictures(data, "valid")
+    with pytest.raises(FileNotFoundError):
+        read_cifar(folder / "data_batch_6")
+
+
+REAL = {  # counts of each class
+    ("cifar10", "test"): [196, 198, 195, 199, 198, 185, 216, 193, 217, 203],
+    ("food", "train"): [78, 75, 72],
+    ("food", "test"): [25, 19, 31],
+    ("pets", "train"): [500, 500],
+    ("pets", "valid"): [200, 200],
+    ("pets", "test1"): [100],  # no label
+}
+
+
+@pytest.mark.parametrize("name", ["cifar10", "food", "pets"])
+def test_every_picture_of_the_real_archives_is_read(name, home, real_data, tmp_path):
+    facts = DATA_SETS[name]
+    unpack(real_data / facts.archive.file, tmp_path / "real", facts.archive.unpacked)
+    data = OpenedData(facts, tmp_path / "real", "real")
+    for (other, part), counts in REAL.items():
+        if other == name:
+            got = pictures(data, part, size=32)
+            assert (got.labels - got.labels.min()).bincount().tolist() == counts
+            assert got.images.flatten(1).float().std(dim=1).min() > 0  # no picture is blank
+    if name == "cifar10":
+        check_cifar(tmp_path / "real", 50_000)
+
+
+def test_the_six_real_inspection_pictures_are_read(real_data, tmp_path):
+    unpack(real_data / "aoi_six_images.zip", tmp_path, 10_000_000)
+    (table,) = tmp_path.rglob("train.csv")
+    images = CsvImages(table, table.with_name("train_images"), DATA_SETS["aoi"].classes)
+    assert sorted(label for _, label in images) == [0, 1, 2, 3, 4, 5]
+
+
+# Decode once
+
+
+def test_pictures_are_decoded_once_until_one_changes(tiny, tmp_path, monkeypatch):
+    images, folder = csv_images(tiny, size=32), tmp_path / "cache"
+    first = decode_once(images, folder)
+    assert first.images.shape == (12, 1, 32, 32) and torch.equal(first.labels, images.labels)
+    assert all(torch.equal(first.images[row], images[row][0]) for row in range(12))
+    first.images[:] = 0  # stays in memory
+    with monkeypatch.context() as patch:
+        patch.setattr(CsvImages, "pixels", lambda *_: pytest.fail("decoded again"))
+        assert decode_once(images, folder).images.max() > 0
+    file = tiny / "train_images" / "0.png"
+    os.utime(file, (1, 1))
+    write_png(file, np.full((40, 48), 7, np.uint8))
+    assert (decode_once(images, folder).images[0] == 7).all()
+    assert decode_once(csv_images(tiny, size=16), folder).images.shape[-1] == 16
+    assert decode_once(csv_images(tiny, channels=3), folder).images.shape[1] == 3
+
+
+def test_a_bad_picture_leaves_no_cache(tiny, tmp_path):
+    (tiny / "train_images" / "5.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"5\.png is not a picture"):
+        decode_once(csv_images(tiny), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_several_at_once_leave_one_whole_cache(tiny, tmp_path):
+    images = csv_images(tiny, size=32)
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(lambda _: decode_once(images, tmp_path / "cache"), range(4)))
+    assert all(torch.equal(one.images, several[0].images) for one in several)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_rows_of_pictures(tiny, tmp_path):
+    whole = decode_once(csv_images(tiny), tmp_path)
+    few = whole[torch.tensor([3, 1])]
+    assert torch.equal(few.images, torch.stack([whole.images[3], whole.images[1]]))
+    assert few.labels.tolist() == [1, 1] and len(whole[2:5]) == 3
+
+
+# Which data set
+
+
+def test_the_real_data_set_is_preferred_to_the_sample(home, tiny, monkeypatch, capsys):
+    monkeypatch.setattr(room, "sample_folder", lambda facts: home / "sample")
+    tiny.rename(home / "real")
+    (home / "data" / "aoi").mkdir(parents=True)
+    (home / "real").rename(home / "data" / "aoi" / "real")
+    assert open_data("aoi").source == "real"
+    assert "the real data set" in capsys.readouterr().out
+    monkeypatch.setenv("WORKSHOP_DATA", "sample")
+    assert open_data("aoi").root == home / "sample"
+    monkeypatch.setenv("WORKSHOP_DATA", "both")
+    with pytest.raises(ValueError, match="WORKSHOP_DATA is 'both'. Set it to sample or real"):
+        open_data("aoi")
+    monkeypatch.delenv("WORKSHOP_DATA")
+    (home / "data" / "aoi" / "real" / "train.csv").unlink()
+    capsys.readouterr()
+    assert open_data("aoi").source == "sample"
+    assert "has no train.csv, so it is not used" in capsys.readouterr().out
+    monkeypatch.setenv("WORKSHOP_DATA", "real")
+    with pytest.raises(FileNotFoundError, match=r"no train\.csv. Run: python -m workshop data aoi"):
+        open_data("aoi")
+    with pytest.raises(KeyError, match="No data set is called 'mnist'"):
+        open_data("mnist")

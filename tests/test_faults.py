@@ -1,0 +1,372 @@
+"""Hostile and broken inputs. A case is a line of a table; the test below the table says what holds.
+
+Nothing is written outside its folder, nothing in an input is run, nothing grows larger than it may,
+and nothing half-written is taken for whole. Which exception comes is often the library's choice.
+"""
+
+import gzip
+import io
+import stat
+import struct
+import tarfile
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from helpers import data, samples
+from helpers.serve import MOST_BYTES, Predictor
+
+
+def each(table):
+    """Run a test for each line of a table, `name: (what makes the input, what comes of it)`."""
+    lines = [pytest.param(name, *line, id=name) for name, line in table.items()]
+    return pytest.mark.parametrize(("name", "make", "outcome"), lines)
+
+
+# Archives: a function writes one to a path. What comes out is a list of files, or an error.
+
+SMALL = 1_000_000  # bytes that an archive here may unpack to
+LINK, HARD, CHAR, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE
+FOLDER, PAX, TAR_END = tarfile.DIRTYPE, tarfile.XHDTYPE, bytes(1024)
+
+
+def member(name, kind=tarfile.REGTYPE, target="", size=0, **headers):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size, info.pax_headers = kind, target, size, headers
+    return info
+
+
+def tar(*entries):
+    """Write names, (name, contents) and members, which may have any contents."""
+
+    def make(path):
+        with tarfile.open(path, "w:gz", compresslevel=1) as tape:
+            for entry in entries:
+                info, body = entry if isinstance(entry, tuple) else (entry, b"x")
+                if isinstance(info, str):
+                    info = member(info, size=len(body))
+                tape.addfile(info, io.BytesIO(body))
+
+    return make
+
+
+def zipped(*entries, method=zipfile.ZIP_DEFLATED, swap=(b"", b"")):
+    """Write names and (name, contents); at last swap bytes of the whole archive for others."""
+
+    def make(path):
+        with zipfile.ZipFile(path, "w", method) as bundle, warnings.catch_warnings(action="ignore"):
+            for entry in entries:
+                info, body = entry if isinstance(entry, tuple) else (entry, b"x")
+                bundle.writestr(info, body, method)
+        path.write_bytes(path.read_bytes().replace(*swap))
+
+    return make
+
+
+def raw(*blocks, times=1):
+    return lambda path: path.write_bytes(b"".join(blocks) * times)
+
+
+def packed(*blocks, times=1):
+    """Write what tarfile's own writer would not write."""
+    return raw(gzip.compress(b"".join(blocks) * times, 1))
+
+
+ZIP_LINK = zipfile.ZipInfo("link")
+ZIP_LINK.external_attr = (stat.S_IFLNK | 0o777) << 16
+LIE = struct.pack("<I", 5 * SMALL), struct.pack("<I", 10)  # a size
+SPARSE = {"GNU.sparse.map": "0,600000,0,600000", "GNU.sparse.size": "21"}
+MANY, DEEP = [str(n) for n in range(201)], [f"{n}/" + "a/" * 40 + "1.jpg" for n in range(30)]
+NAMES = ["a/1.jpg", "Größe 数据/2", "3"]
+LIBRARY = tarfile.TarError, zipfile.BadZipFile, zlib.error, NotImplementedError
+PLAIN, TOO_MUCH = "is no plain file", "holds more than 1 MB, "
+ARCHIVES = {
+    "honest.tgz": (tar("a/1.jpg", member("b", FOLDER), "Größe 数据/2", "./3"), NAMES),
+    "leads out.tgz": (tar("good", "../evil"), "outside the destination"),
+    "leads in and out.tgz": (tar("a/../../evil"), "outside the destination"),
+    "absolute.tgz": (tar("/evil"), ["evil"]),
+    "link out.tgz": (tar(member("link", LINK, "/etc/passwd")), PLAIN),
+    "link inside.tgz": (tar("good", member("link", LINK, "good")), PLAIN),
+    "through a link.tgz": (tar(member("link", LINK, ".."), "link/evil"), PLAIN),
+    "hard link.tgz": (tar(member("link", HARD, "../../outside")), PLAIN),
+    "device.tgz": (tar(member("null", CHAR)), PLAIN),
+    "pipe.tgz": (tar(member("pipe", FIFO)), PLAIN),
+    "sparse.tgz": (tar((member("s", size=600_000, **SPARSE), bytes(600_000))), PLAIN),
+    "bomb.tgz": (tar("good", ("zeros", bytes(SMALL))), TOO_MUCH),
+    "small bombs.tgz": (tar(*((name, bytes(SMALL // 9)) for name in MANY)), TOO_MUCH),
+    "size below zero.tgz": (packed(member("a", size=-512).tobuf(), TAR_END), TOO_MUCH + "|invalid"),
+    "entries.tgz": (tar(*MANY), TOO_MUCH),
+    "folders.tgz": (tar(*(member(name, FOLDER) for name in MANY[:150])), TOO_MUCH),
+    "deep folders.tgz": (tar(*DEEP), TOO_MUCH),
+    "deep name.tgz": (tar("a/" * 2000 + "1.jpg"), TOO_MUCH),
+    "header.tgz": (packed(member("x", PAX, size=9 * SMALL).tobuf(), bytes(SMALL)), "has a header"),
+    "chained headers.tgz": (packed(member("x", PAX).tobuf(), times=2000), "recursion"),
+    "behind the end.tgz": (packed(member("a").tobuf(), TAR_END, bytes(9 * SMALL)), "goes on after"),
+    "twice.tgz": (tar(("a", b"1"), ("a", b"2")), ["a"]),
+    "file, then folder.tgz": (tar("a", "a/b"), "exists|Not a directory|WinError"),
+    "folder, then file.tgz": (tar("a/b", "a"), "Is a directory|denied"),
+    "nonsense.tgz": (packed(b"no archive"), "truncated header"),
+    "not packed.tgz": (raw(bytes(2000)), "Not a gzipped file"),
+    "empty.tgz": (raw(), "empty file"),
+    "honest.zip": (zipped("a/1.jpg", "b/", "Größe 数据/2", "./3"), NAMES),
+    "leads out.zip": (zipped("good", "../evil", "a/../../evil"), ["a/evil", "evil", "good"]),
+    "absolute.zip": (zipped("/evil"), ["evil"]),
+    "link.zip": (zipped((ZIP_LINK, b"../../outside")), ["link"]),  # a file with these words
+    "bomb.zip": (zipped("good", ("zeros", bytes(SMALL))), TOO_MUCH),
+    "small bombs.zip": (zipped(*((name, bytes(SMALL // 9)) for name in MANY)), TOO_MUCH),
+    "size too low.zip": (zipped(("zeros", bytes(5 * SMALL)), swap=LIE), "Bad CRC"),
+    "entries.zip": (zipped(*MANY), TOO_MUCH),
+    "deep folders.zip": (zipped(*DEEP), TOO_MUCH),
+    "unusual.zip": (zipped(("a", bytes(9)), method=zipfile.ZIP_LZMA), "in an unusual way"),
+    "twice.zip": (zipped(("a", b"1"), ("a", b"2")), ["a"]),
+    "file, then folder.zip": (zipped("a", "a/b"), "exists|Not a directory|WinError"),
+    "folder, then file.zip": (zipped("a/b", "a"), "Is a directory|denied"),
+    "nonsense.zip": (raw(b"no archive"), "not a zip file"),
+    "empty.zip": (raw(), "not a zip file"),
+}
+
+
+def below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+@each(ARCHIVES)
+def test_archives(name, make, outcome, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "MOST_ENTRIES", 200)
+    monkeypatch.setattr(samples, "MOST_FOLDERS", 100)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    archive, out = tmp_path / "a" / "b" / name, tmp_path / "a" / "b" / "out"
+    make(archive)
+    before = below(tmp_path)
+    if isinstance(outcome, str):
+        with pytest.raises(Exception, match=outcome):
+            samples.unpack(archive, out, SMALL)
+    else:
+        samples.unpack(archive, out, SMALL)
+        assert [path for path in below(out) if (out / path).is_file()] == sorted(outcome)
+    came = list(out.rglob("*"))
+    assert [name for name in below(tmp_path) if not name.startswith("a/b/out")] == before
+    assert not any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in came)
+    assert sum(path.stat().st_size for path in came if path.is_file()) <= SMALL
+    assert len(came) <= (0 if name.endswith(".zip") and outcome == TOO_MUCH else 300)
+
+
+@pytest.mark.parametrize("name, write", [("a.tgz", tar), ("a.zip", zipped)])
+def test_an_archive_cut_off_or_flipped_anywhere_is_not_taken_for_whole(name, write, tmp_path):
+    noise = np.random.default_rng(0).bytes(3000)
+    write(("a/1.jpg", noise), ("2", noise[::-1]))(tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    cut = [whole[:length] for length in range(0, len(whole), 41)] + [whole[:-1]]
+    flip = [whole[:n] + bytes([whole[n] ^ 255]) + whole[n + 1 :] for n in range(52, 6000, 41)]
+    for number, broken in enumerate(cut + flip):
+        (tmp_path / name).write_bytes(broken)
+        with pytest.raises((ValueError, OSError, EOFError, *LIBRARY)):
+            samples.unpack(tmp_path / name, tmp_path / f"{number}", SMALL)
+
+
+# Uploads: what somebody sends to the page. Each is refused in one sentence, and not decoded.
+
+
+def in_bytes(picture, kind="PNG"):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def png(width, height, *data):
+    """Write a PNG that says how large it is, and has other data."""
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", size), *((b"IDAT", zlib.compress(one)) for one in data), (b"IEND", b"")]
+    bodies = [(len(body), kind + body) for kind, body in parts]
+    chunks = [
+        struct.pack(">I", n) + body + struct.pack(">I", zlib.crc32(body)) for n, body in bodies
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def scans(count, side):
+    """Write a progressive JPEG that says how large it is, and repeats its last scan."""
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    size, last = whole.index(b"\xff\xc2") + 5, whole.rindex(b"\xff\xda")
+    head = whole[:size] + struct.pack(">HH", side, side) + whole[size + 4 : -2]
+    return head + whole[last:-2] * count + whole[-2:]
+
+
+PHOTO = in_bytes(Image.effect_noise((128, 128), 50))
+NONE, UNUSABLE = "is not a picture", "cannot be used"
+UPLOADS = {
+    "nothing": (b"", NONE),
+    "a text": (b"hello", NONE),
+    "a drawing that may hold a script": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", NONE),
+    "what starts Ghostscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", NONE),
+    "cut off": (PHOTO[: len(PHOTO) // 2], UNUSABLE),
+    "overwritten": (PHOTO[:100] + bytes(200) + PHOTO[300:], UNUSABLE),
+    "a bomb": (png(30_000, 30_000, bytes(10**6)), "pixels"),
+    "large by its own account": (in_bytes(Image.new("1", (12_000, 12_000))), "pixels"),
+    "without a side": (png(0, 0), "picture"),
+    "tiny": (in_bytes(Image.new("L", (8, 8))), "at least 16 each way"),
+    "a strip": (in_bytes(Image.new("L", (40_000, 40))), "no strip"),
+    "many scans": (in_bytes(Image.new("L", (64, 64)), "JPEG") + b"\xff\xda" * 200, "scans"),
+    "400 scans": (scans(400, 2000), "scans"),
+    "30 scans of a huge picture": (scans(30, 9900), "scans"),
+    "32 bits": (in_bytes(Image.new("F", (64, 64)), "TIFF"), "32 bits"),
+    "too many bytes": (PHOTO + bytes(MOST_BYTES), "20 MB"),
+}
+
+
+@each(UPLOADS)
+def test_uploads(name, make, outcome):
+    before = psutil.Process().memory_info().rss
+    answer = Predictor.__new__(Predictor).ask(
+        make
+    )  # without a network: it would be asked too early
+    assert outcome in answer.refusal and "\n" not in answer.refusal
+    assert not answer.probabilities and answer.picture is None
+    assert psutil.Process().memory_info().rss - before < 150e6
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
+def test_a_picture_that_is_cut_off_is_not_taken_for_whole(kind):
+    whole = in_bytes(Image.effect_noise((64, 64), 90).convert("L"), kind)
+    assert data.open_picture(whole).size == (64, 64)
+    for length in [0, 1, 7, *range(20, len(whole) - 40, 97), len(whole) - 40]:
+        with pytest.raises(ValueError, match="^the picture "):
+            data.open_picture(whole[:length])
+
+
+# Tables: a train.csv beside a folder with one picture, 007.png. Each is refused in one sentence.
+
+TABLES = {
+    "semicolons": ("ID;Label\n007.png;0\n", "line is 'ID;Label'; expected ID,Label, with commas"),
+    "tabs": ("ID\tLabel\n007.png\t0\n", r"line is 'ID\\tLabel'; expected ID,Label, with commas"),
+    "small letters": ("ID,label\n007.png,0\n", "no column 'Label'. Its first line is 'ID,label'"),
+    "without an ending": ("ID,Label\n007,0\n", r"'007' is the first.* with \['007.png'\]"),
+    "a lost zero": ("ID,Label\n7.png,0\n", r"1 of 1 pictures .*'7.png' is.* with \['007.png'\]"),
+    "a blank before": ("ID,Label\n 007.png,0\n", r"' 007.png' is the first"),
+    "a label too high": ("ID,Label\n007.png,2\n", "line 2: the label '2' is no .* from 0 to 1"),
+    "a label below zero": ("ID,Label\n007.png,-1\n", "the label '-1'"),
+    "half a label": ("ID,Label\n007.png,0.5\n", "the label '0.5'"),
+    "no label": ("ID,Label\n007.png\n", "the label ''"),
+    "behind an empty line": ("ID,Label\n\n007.png,x\n", "line 3: the label 'x'"),
+    "twice": ("ID,Label\n007.png,0\n007.png,0\n", "line 3: '007.png' is there already"),
+    "three values": ("ID,Label\nx,007.png,1\n", "the label '007.png'"),
+    "leads out": ("ID,Label\n../train.csv,0\n", "is outside its folder"),
+    "leads in and out": ("ID,Label\na/../../train.csv,0\n", "is outside its folder"),
+    "leads out of Windows": ("ID,Label\n..\\train.csv,0\n", "is outside its folder"),
+    "absolute": ("ID,Label\n/etc/passwd,0\n", "is outside its folder"),
+    "a drive": ("ID,Label\nC:007.png,0\n", "is outside its folder"),
+    "no rows": ("ID,Label\n,\n", "has no rows"),
+    "nothing": ("", "No columns"),
+    "an open quotation mark": ('ID,Label\n"007.png,0\n', "EOF inside string"),
+    "another encoding": ("ID,Label\n007.png,0\n".encode("utf-16"), "codec can't decode"),
+}
+if not Path(__file__.upper()).exists():  # else 007.PNG is 007.png
+    TABLES["other letters"] = ("ID,Label\n007.PNG,0\n", r"'007.PNG' is .* with \['007.png'\]")
+
+
+@each(TABLES)
+@pytest.mark.filterwarnings("ignore:Length of header")
+def test_tables(name, make, outcome, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "007.png").write_bytes(PHOTO)
+    (tmp_path / "train.csv").write_bytes(make if isinstance(make, bytes) else make.encode())
+    with pytest.raises((ValueError, FileNotFoundError), match=outcome):
+        data.CsvImages(tmp_path / "train.csv", tmp_path / "pictures", ["a", "b"])
+
+
+# CIFAR-10: a pickle as Python 2 wrote it. What comes out is its labels, or an error.
+
+
+def short(text):
+    return b"U" + bytes([len(text)]) + text
+
+
+def numbers(kind, state):
+    return b"cnumpy\ndtype\n" + short(kind) + b"K\x00K\x01\x87R(K\x03U\x01|N" + state + b"tb"
+
+
+BYTES = numbers(b"u1", b"NNK\x00K\x00K\x00")
+
+
+def array(kind=BYTES, rows=2, raw=None):
+    raw = bytes(3072 * rows) if raw is None else raw
+    made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    state = b"(K\x01K" + bytes([rows]) + b"M\x00\x0c\x86" + kind + b"\x89T"
+    return made + state + struct.pack("<i", len(raw)) + raw + b"tb"
+
+
+def batch(labels=b"](K\x03K\x07e", pixels=None):
+    pixels = array() if pixels is None else pixels
+    return b"\x80\x02}(" + short(b"labels") + labels + short(b"data") + pixels + b"u."
+
+
+def call(function, *words):
+    """Call a function as protocol 0 does: its name in two lines, and texts."""
+    return b"c" + function + b"\n(" + b"".join(b"S'" + word + b"'\n" for word in words) + b"tR"
+
+
+# NumPy's own dtype believes this state: eight bytes of the file would be taken for an object.
+OBJECT = b"U\x01a\x85}U\x01a" + numbers(b"O8", b"NNK\x08K\x08K?") + b"K\x00\x86sK\x08K\x01K\x00"
+FORGED = array(numbers(b"V8", OBJECT), raw=b"A" * 3072 * 16)
+RUN, DAMAGED, NO_BATCH = "Nothing was run", "is damaged", "is no CIFAR-10 file"
+BATCHES = {
+    "honest": (batch(), [3, 7]),
+    "a command": (batch(call(b"os\nsystem", b"touch evil")), RUN),
+    "a command of Linux": (batch(pixels=call(b"posix\nsystem", b"touch evil")), RUN),
+    "a program": (batch(b"](" + call(b"subprocess\ngetoutput", b"touch evil") + b"e"), RUN),
+    "code": (batch(call(b"builtins\neval", b'open("evil", "w")')), RUN),
+    "code of Python 2": (batch(call(b"__builtin__\nexec", b'open("evil", "w")')), RUN),
+    "a chain": (b"cbuiltins\ngetattr\n(cos\nS'system'\ntR(S'touch evil'\ntR.", NO_BATCH),
+    "another chain": (b"cnumpy\n__builtins__\n.", RUN),
+    "a chain of dots": (b"\x80\x04\x8c\x05numpy\x8c\x11os.path.os.system\x93.", RUN),
+    "NumPy's own reader": (batch(call(b"numpy\nload", b"evil")), RUN),
+    "NumPy's own writer": (batch(call(b"numpy\nsave", b"evil", b"x")), RUN),
+    "ours": (batch(call(b"helpers.data\n_load_pickle", b"evil")), RUN),
+    "by number": (b"\x80\x02\x82\x01.", NO_BATCH),
+    "forged objects": (batch(FORGED), DAMAGED),
+    "a list of forged objects": (batch(b"](" + FORGED + b"e"), DAMAGED),
+    "forged pixels": (batch(pixels=FORGED), DAMAGED),
+    "an array as large as the world": (batch(b"cnumpy\nndarray\n(J\xff\xff\xff\x7ftR"), DAMAGED),
+    "too few pixels": (batch(pixels=array(raw=bytes(3071))), DAMAGED),
+    "pixels that are text": (batch(pixels=short(b"pixels")), DAMAGED),
+    "no pixels": (batch(pixels=b"N"), DAMAGED),
+    "no rows": (batch(b"]", array(rows=0)), DAMAGED),
+    "a label too high": (batch(b"](K\x03K\x0ae"), DAMAGED),
+    "a label below zero": (batch(b"](K\x03J\xff\xff\xff\xffe"), DAMAGED),
+    "half a label": (batch(b"](K\x03G?\xe0\0\0\0\0\0\0e"), DAMAGED),
+    "a label that is true": (batch(b"](\x88\x88e"), DAMAGED),
+    "labels in labels": (batch(b"](](K\x03e](K\x07ee"), DAMAGED),
+    "no labels": (batch(b"N"), DAMAGED),
+    "a list": (b"]K\x03a.", NO_BATCH),
+    "nothing": (b"", NO_BATCH),
+    "nonsense": (b"nonsense", NO_BATCH),
+}
+
+
+@each(BATCHES)
+def test_batches(name, make, outcome, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data_batch_1").write_bytes(make)
+    if isinstance(outcome, str):
+        with pytest.raises(ValueError, match=f"data_batch_1 .*{outcome}"):
+            data.read_cifar(tmp_path / "data_batch_1")
+    else:
+        pixels, labels = data.read_cifar(tmp_path / "data_batch_1")
+        assert labels.tolist() == outcome and pixels.shape == (2, 3072)
+    assert below(tmp_path) == ["data_batch_1"]
+
+
+def test_a_batch_that_is_cut_off_is_not_taken_for_whole(tmp_path):
+    whole = batch()
+    for length in [*range(0, len(whole), 61), len(whole) - 1]:
+        (tmp_path / "data_batch_1").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=NO_BATCH):
+            data.read_cifar(tmp_path / "data_batch_1")

@@ -1,0 +1,256 @@
+"""The attendee's copies, which are never overwritten; the slides; JupyterLab as `lab` starts it."""
+
+import copy
+import json
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from conftest import REPOSITORY
+from jupyter_client.kernelspec import KernelSpecManager
+from nbformat import v4
+
+from workshop import room
+from workshop.__main__ import main
+
+FILES = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+SOURCE = f"""def double(x):
+    # twice
+    {room.BEGIN}
+    y = 2 * x
+    return y
+    {room.END}"""
+
+
+def write(file, source=SOURCE, outputs=()):
+    bar = v4.new_output("display_data", data={room.WIDGET: {}, "text/plain": "0%"})
+    code = v4.new_code_cell(source, execution_count=1, outputs=[bar, *outputs], id="code")
+    cells = [v4.new_markdown_cell("# 03 T", id="title"), code]
+    file.parent.mkdir(exist_ok=True)
+    nbformat.write(v4.new_notebook(cells=cells), file)
+    return file
+
+
+@pytest.fixture
+def complete(tmp_path, monkeypatch):
+    """The only complete notebook: it has one exercise."""
+    monkeypatch.setattr(room, "NOTEBOOKS", tmp_path / "complete")
+    return write(tmp_path / "complete" / "03_x.ipynb")
+
+
+@pytest.fixture
+def mine(complete, tmp_path):
+    """Its copy."""
+    assert room.learner(tmp_path / "copies") == "1 new notebooks, 0 brought up to date."
+    return tmp_path / "copies" / complete.name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_copy_is_its_source_minus_the_solutions(file):
+    source = nbformat.read(file, as_version=4)
+    for ours, theirs in zip(source.cells, nbformat.reads(room.cut(source), 4).cells, strict=True):
+        assert (ours.cell_type, ours.id) == (theirs.cell_type, theirs.id)
+        assert not theirs.get("outputs") and "SOLUTION" not in theirs.source
+        parts = theirs.source.split(room.STUB)
+        assert ours.source.startswith(parts[0]) and ours.source.endswith(parts[-1])
+        assert ours.source.count(room.BEGIN) == len(parts) - 1
+
+
+@pytest.mark.parametrize("source", [SOURCE.replace(room.END, ""), SOURCE + f"\n{room.END}"])
+def test_a_marker_without_a_partner_is_an_error(source):
+    with pytest.raises(ValueError, match="has no partner"):
+        room.cut(v4.new_notebook(cells=[v4.new_code_cell(source)]))
+
+
+def test_an_untouched_copy_follows_its_source(complete, mine):
+    assert room.learner(mine.parent) == "0 new notebooks, 0 brought up to date."
+    write(complete, SOURCE.replace("# twice", "# two times"))
+    assert "1 brought up to date" in room.learner(mine.parent)
+    assert "# two times" in mine.read_text() and [*mine.parent.iterdir()] == [mine]
+
+
+def ran(notebook):
+    notebook.cells[1].outputs = [v4.new_output("stream", text="2")]
+
+
+CHANGES = {
+    "solved": lambda notebook: notebook.cells[1].update(source="mine"),
+    "executed": ran,
+    "tagged": lambda notebook: notebook.cells[1].metadata.update(tags=["mine"]),
+    "attached": lambda notebook: notebook.cells[0].update(attachments={"a.png": {}}),
+    "described": lambda notebook: notebook.metadata.update(authors=["me"]),
+    "turned": lambda notebook: notebook.cells.reverse(),
+}
+
+
+@pytest.mark.parametrize("change", [*CHANGES, "", "no notebook", "[]"])
+def test_whatever_differs_from_what_was_cut_is_theirs(complete, mine, change):
+    if change in CHANGES:
+        notebook = nbformat.read(mine, as_version=4)
+        CHANGES[change](notebook)
+        nbformat.write(notebook, mine)
+    else:
+        mine.write_text(change)
+    before = mine.read_bytes()
+    write(complete, SOURCE.replace("# twice", "# two times"))
+    assert "you changed or ran them: 03_x.ipynb" in room.learner(mine.parent)
+    assert mine.read_bytes() == before
+    said = room.learner(mine.parent, fresh=True)
+    (old,) = set(mine.parent.iterdir()) - {mine}
+    assert old.read_bytes() == before and old.name in said
+    assert "# two times" in mine.read_text()
+
+
+def test_fresh_copies_within_one_second_keep_each_old_one(complete, mine):
+    for number in range(5):
+        write(mine, f"attempt = {number}")
+        room.learner(mine.parent, fresh=True)
+    kept = "".join(file.read_text() for file in mine.parent.iterdir())
+    assert all(f"attempt = {number}" in kept for number in range(5))
+
+
+def test_at_the_same_instant_nothing_is_lost_either(complete, mine):
+    together = threading.Barrier(4)
+
+    def edit_and_renew(number):
+        for step in range(50):
+            if together.wait() == 0:
+                mine.write_text(f"work {step}")
+            together.wait()
+            room.learner(mine.parent, fresh=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(edit_and_renew, range(4)))
+    *kept, fresh = sorted(file.read_text() for file in mine.parent.iterdir())
+    assert sorted(kept) == sorted(f"work {step}" for step in range(50))
+    assert room._is_untouched(fresh.encode())
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_what_another_process_made_meanwhile_is_not_replaced(mine, monkeypatch, has_links):
+    def refuse(self, target):
+        raise PermissionError(1, "Operation not permitted")  # as on a USB stick
+
+    if not has_links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert room._create(mine.with_name("a.ipynb"), b"new")
+    assert mine.with_name("a.ipynb").read_bytes() == b"new"
+    monkeypatch.setattr(room.os.path, "lexists", lambda path: False)  # it was not there yet
+    before = mine.read_bytes()
+    assert not room._create(mine, b"new") and mine.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(complete, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["learner", str(tmp_path / "file")]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def code(lines, **metadata):
+    return v4.new_code_cell("\n".join(["x = 1"] * lines), metadata=metadata)
+
+
+TEXT = v4.new_markdown_cell("One sentence.")
+HEADING = v4.new_markdown_cell("Now:\n\n## Next")
+PICTURE = v4.new_code_cell(
+    "show()", outputs=[v4.new_output("display_data", data={"image/png": ""})]
+)
+PRINTED = v4.new_code_cell("f()", outputs=[v4.new_output("stream", text="a line\n" * 20)])
+
+
+@pytest.mark.parametrize(
+    ("cells", "kinds"),
+    [
+        ([HEADING, code(2), HEADING, code(3), TEXT], "slide - slide - -"),
+        ([HEADING, code(12), code(12)], "slide - subslide"),
+        ([HEADING, PICTURE, TEXT, PICTURE], "slide - subslide -"),
+        ([HEADING, PRINTED, TEXT], "slide - subslide"),
+        ([HEADING, code(4), TEXT, code(18)], "slide - subslide -"),
+        ([HEADING, code(18), code(1)], "slide - -"),  # the check stays with its exercise
+        ([HEADING, v4.new_code_cell("# a comment")], "slide -"),
+        ([HEADING, code(2, slideshow={"slide_type": "skip"})], "slide skip"),  # an author's choice
+    ],
+)
+def test_a_heading_begins_a_slide_and_what_does_not_fit_goes_on_below(cells, kinds):
+    cells = [{**copy.deepcopy(cell), "id": f"id-{number}"} for number, cell in enumerate(cells)]
+    slides = room.with_slides(nbformat.from_dict(v4.new_notebook(cells=cells))).cells
+    assert " ".join(cell.metadata["slideshow"]["slide_type"] for cell in slides) == kinds
+
+
+@pytest.fixture
+def started(complete, home, monkeypatch):
+    """A JupyterLab that only remembers how it was called; what it answers when waited for."""
+    seen = SimpleNamespace(calls=[], answers=[0])
+
+    class Server:
+        def __init__(self, command, env):
+            seen.calls.append((command, env))
+
+        def wait(self):
+            answer = seen.answers.pop(0)
+            if answer is KeyboardInterrupt:
+                raise answer
+            return answer
+
+    monkeypatch.setattr(room.subprocess, "Popen", Server)
+    return seen
+
+
+def test_attendees_get_their_copies(started, home):
+    started.answers = [KeyboardInterrupt, KeyboardInterrupt, 7]  # the server asks, and stops
+    assert main(["lab"]) == 7
+    ((command, _),) = started.calls
+    assert (home / "workbook" / "03_x.ipynb").is_file()
+    assert f"--ServerApp.root_dir={home / 'workbook'}" in command
+    assert "--ServerApp.ip=127.0.0.1" in command and "--ServerApp.open_browser=True" in command
+    assert not any("token" in word.lower() or "password" in word.lower() for word in command)
+
+
+def test_instructors_get_fresh_complete_ones_as_slides(started, home, complete):
+    present = home / "build" / "present"
+    write(present.parent / "x").rename(present.parent / "y")  # makes build/
+    write(present / "03_x.ipynb", "the last talk")
+    write(present / "mine.ipynb", "kept under another name")
+    before = complete.read_bytes()
+    assert main(["lab", "--present", "--no-browser"]) == 0
+    ((command, _),) = started.calls
+    assert f"--ServerApp.root_dir={present}" in command
+    assert "--ServerApp.open_browser=False" in command
+    title, cell = nbformat.read(present / "03_x.ipynb", as_version=4).cells
+    assert title.metadata.slideshow.slide_type == "slide" and "SOLUTION" not in cell.source
+    assert cell.execution_count == 1 and cell.outputs == []  # the bar would stand at 0 %
+    assert "kept" in (present / "mine.ipynb").read_text() and (present / "rise.css").is_file()
+    assert complete.read_bytes() == before and not (home / "workbook").exists()
+
+
+def test_the_kernel_is_this_python_whatever_the_user_has(home, tmp_path, monkeypatch):
+    foreign = tmp_path / "theirs" / "kernels" / "python3" / "kernel.json"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text(json.dumps({"argv": ["another"], "display_name": "", "language": ""}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "theirs"))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "theirs")
+    assert KernelSpecManager().get_kernel_spec("python3").argv == ["another"]
+    for _ in range(2):
+        for name, value in room.jupyter_environment().items():
+            monkeypatch.setenv(name, value)
+    assert KernelSpecManager().get_kernel_spec("python3").argv[0] == sys.executable
+    assert os.environ["JUPYTER_PATH"].count(os.pathsep) == 1
+    settings, theirs = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert theirs == "theirs"
+    text = Path(settings, "labconfig", "default_setting_overrides.json").read_text()
+    assert json.loads(text)["jupyterlab-rise:plugin"]["theme"] == "white"  # others ask a network
+
+
+@pytest.mark.parametrize("kind", ["file", "none"])
+def test_without_a_home_that_can_be_written_jupyter_writes_here(home, tmp_path, monkeypatch, kind):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(room, "user_home", lambda: {"file": tmp_path / "file"}.get(kind))
+    variables = room.jupyter_environment()
+    own = [name for name in variables if variables[name].startswith(str(home / "build"))]
+    assert {"JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"} <= set(own)
+    assert ("HOME" in own) == (kind == "none")

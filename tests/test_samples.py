@@ -1,0 +1,157 @@
+"""The shipped samples, the drawing of AOI, and the drawing of what is shipped."""
+
+import io
+import pickle
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from PIL import Image
+
+from helpers.catalog import AOI, CIFAR10, DATA_SETS, FOOD, PETS, SHIPPED
+from helpers.data import read_cifar, read_picture
+from helpers.samples import aoi, sample_folder
+
+PHOTOS = {  # how many pictures each folder has
+    FOOD: dict(zip(FOOD.needs, (78, 75, 72, 25, 19, 31), strict=True)),
+    PETS: dict(zip(PETS.needs, (300, 300, 100, 100, 50), strict=True))
+    | {f"dogscats/sample/train/{name}": 8 for name in PETS.classes}
+    | {f"dogscats/sample/valid/{name}": 4 for name in PETS.classes},
+}
+NAMES = {"cats": r"cat\.\d+", "dogs": r"dog\.\d+"}  # of pictures; else a number alone
+BATCHES = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]
+
+
+def digest(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [(path.relative_to(folder), hash(path.read_bytes())) for path in files]
+
+
+def test_what_is_shipped_is_small():
+    shipped = {path.name: path.stat().st_size for path in SHIPPED.iterdir()}
+    assert set(shipped) == {facts.archive.file for facts in DATA_SETS.values() if facts.archive}
+    assert sum(shipped.values()) <= 20_000_000
+
+
+@pytest.mark.parametrize("facts", PHOTOS, ids=lambda facts: facts.name)
+def test_the_photographs_lie_as_in_the_real_data_set(facts, home):
+    folder = sample_folder(facts)
+    assert folder == home / "data" / facts.name / "sample"
+    assert [need for need in facts.needs if not (folder / need).is_dir()] == []
+    assert (folder / facts.archive.file).is_file()
+    files = list(folder.rglob("*.jpg"))
+    assert Counter(path.parent.relative_to(folder).as_posix() for path in files) == PHOTOS[facts]
+    assert all(re.fullmatch(NAMES.get(path.parent.name, r"\d+"), path.stem) for path in files)
+    contents = {path.read_bytes() for path in files}
+    copies = 24 if facts is PETS else 0  # in dogscats/sample; else no picture is in two parts
+    assert len(contents) == len(files) - copies
+    pictures = [Image.open(io.BytesIO(content)) for content in sorted(contents)[::10]]
+    assert all(90 <= min(p.size) <= 260 and np.ptp(p.convert("L")) > 50 for p in pictures)
+    assert len({picture.width > picture.height for picture in pictures}) == 2
+
+
+def test_the_batches_of_cifar10_are_as_the_real_ones(home):
+    folder = sample_folder(CIFAR10) / CIFAR10.inner
+    meta = pickle.loads((folder / "batches.meta").read_bytes(), encoding="latin1")
+    assert meta["label_names"] == list(CIFAR10.classes)
+    for name in BATCHES:
+        pixels, labels = read_cifar(folder / name)
+        assert np.bincount(labels).tolist() == [50] * 10
+        assert (np.diff(labels) != 0).sum() > 400  # in no order
+        content = (folder / name).read_bytes()
+        assert content[:2] == b"\x80\x02"  # the protocol of the real ones: Python 2's
+        for encoding, key in (("latin1", "data"), ("bytes", b"data")):
+            batch = pickle.loads(content, encoding=encoding)
+            assert (batch[key] == pixels).all()
+        assert list(batch) == [b"batch_label", b"labels", b"data", b"filenames"]
+        planes = pixels.reshape(-1, 3, 1024).mean(axis=2)
+        assert np.ptp(planes, axis=1).mean() > 10  # colourful
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Draw 12 pictures of each part of AOI."""
+    labels = aoi.labels
+    monkeypatch.setattr(aoi, "labels", lambda part, seed=0: labels(part, seed)[:12])
+
+
+def test_the_same_seed_draws_the_same_aoi(few, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        aoi.write(tmp_path / name, seed)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
+
+
+def test_aoi_lies_as_the_real_one_does(few, home):
+    folder = sample_folder(AOI)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "test.csv", "test_images", "train.csv", "train_images",
+    ]  # fmt: skip
+    train, test = ((folder / f"{part}.csv").read_text().splitlines() for part in ("train", "test"))
+    assert train[0] == test[0] == "ID,Label" and test[1] == "test_00000.png,"
+    assert [int(row.split(",")[1]) for row in train[1:]] == aoi.labels("train").tolist()
+    assert read_picture(folder / "train_images" / "train_00011.png", 1).shape == (512, 512)
+
+
+def test_the_classes_of_aoi_are_about_as_frequent_as_in_the_real_one():
+    real = np.array([674, 492, 100, 378, 240, 644]) / 2528
+    for part, count in aoi.COUNTS.items():
+        shares = np.bincount(aoi.labels(part)) / count
+        assert len(aoi.labels(part)) == count and np.abs(shares - real).max() < 0.04
+
+
+def test_each_defect_looks_like_its_name():
+    normal, void, horizontal, vertical, edge, particle = (
+        np.stack([aoi.draw(label, np.random.default_rng([label, n])) for n in range(8)]) / 255.0
+        for label in range(6)
+    )
+
+    def spread(pictures, axis):  # of the means of rows (2) or columns (1)
+        return pictures.mean(axis=axis).std(axis=1).mean()
+
+    def middle(pictures):
+        return (pictures[:, 192:320, 192:320].mean((1, 2)) - pictures.mean((1, 2))).mean()
+
+    assert middle(void) > middle(normal) + 0.03  # a bright blob
+    assert middle(particle) < middle(normal) - 0.03  # a dark smudge
+    assert spread(horizontal, 2) > 1.5 * spread(normal, 2)
+    assert spread(vertical, 1) > 1.5 * spread(normal, 1)
+    sides = edge[..., :40].mean((1, 2)) - edge[..., -40:].mean((1, 2))
+    assert np.abs(sides).min() > 0.05  # one side is another grey than the other
+
+
+def test_an_interrupted_drawing_is_not_taken_for_a_finished_one(home, monkeypatch):
+    def interrupted(folder):
+        folder.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(aoi, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sample_folder(AOI)
+    assert list((home / "data" / "aoi").iterdir()) == []
+
+
+def test_two_kernels_that_need_a_sample_at_once_do_not_spoil_each_other(home):
+    code = "from helpers import catalog, samples; folder = samples.sample_folder(catalog.PETS); "
+    command = [sys.executable, "-c", code + "print(len(list(folder.rglob('*.jpg'))))"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) for _ in range(2)]
+    assert [int(process.communicate()[0]) for process in both] == [874, 874]
+    assert [path.name for path in (home / "data" / "pets").iterdir()] == ["sample"]
+
+
+def test_drawing_the_shipped_samples_again_gives_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY)
+    from draw import cifar10, food, packing, pets
+
+    monkeypatch.setattr(food, "COUNTS", {"train": (2, 1, 1), "test": (1, 1, 1)})
+    monkeypatch.setattr(pets, "COUNTS", {"train": 2, "valid": 1, "test1": 1})
+    monkeypatch.setattr(cifar10, "COUNTS", {"train": 10, "test": 10})
+    for facts, module in ((FOOD, food), (PETS, pets), (CIFAR10, cifar10)):
+        for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            packing.write_archive(tmp_path / name / facts.archive.file, module.files(seed))
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    assert not set(digest(tmp_path / "a")) & set(digest(tmp_path / "c"))

@@ -1,0 +1,332 @@
+"""What runs the workshop: the commands, the doctor, the names, the notebooks as files."""
+
+import contextlib
+import json
+import os
+import sys
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from conftest import run_python
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import v4
+
+from workshop import doctor, names, notebooks, room
+from workshop.__main__ import main
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A home with two small notebooks; the second one fails."""
+    for name, source in (("01_good", "print('hello')"), ("02_bad", "1 + 1\n1 / 0")):
+        write(tmp_path / "notebooks" / f"{name}.ipynb", v4.new_code_cell(source, id="a"))
+    (tmp_path / "notebooks" / "images").mkdir()
+    for module in (room, notebooks):
+        monkeypatch.setattr(module, "NOTEBOOKS", tmp_path / "notebooks")
+    for name in ("WORKSHOP_HOME", "WORKSHOP_DATA", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"):
+        monkeypatch.setenv(name, str(tmp_path))  # so that they are put back afterwards
+    return tmp_path
+
+
+def write(file, *cells):
+    file.parent.mkdir(exist_ok=True)
+    cells = [v4.new_markdown_cell("# 01 T", id="title"), *cells]
+    nbformat.write(v4.new_notebook(cells=cells), file)
+    return file
+
+
+# The notebooks as files
+
+
+def test_a_run_leaves_copies_pages_and_times_and_changes_nothing(place, capsys):
+    before = {file: file.read_bytes() for file in (place / "notebooks").glob("*.ipynb")}
+    assert main(["run", "--data", "sample"]) == 1
+    assert {file: file.read_bytes() for file in before} == before
+    assert "ZeroDivisionError: division by zero" in capsys.readouterr().out
+    result = json.loads((place / "build" / "run.json").read_text())
+    rows = [(row["name"], row["ok"]) for row in result["notebooks"]]
+    assert rows == [("01_good", True), ("02_bad", False)] and result["total_seconds"] > 0
+    page = (place / "build" / "html" / "01_good.html").read_text("utf-8")
+    assert "hello" in page and 'href="http' not in page.split("</head>")[0]
+    assert "<script src=" not in page.replace('<script src="">', "")  # it needs no network
+    assert "hello" in (place / "build" / "notebooks" / "01_good.ipynb").read_text()
+
+
+def test_one_step_runs_alone(place, capsys):
+    assert main(["run", "--only", "01"]) == 0
+    assert main(["run", "--only", "77"]) == 1
+    assert "No notebook starts with '77'. The steps are 01, 02." in capsys.readouterr().err
+
+
+def test_saving_is_repeatable(place, monkeypatch):
+    monkeypatch.setattr(notebooks, "REPOSITORY", place)
+    bar = "from tqdm.auto import tqdm\nfor _ in tqdm(range(2), bar_format='{l_bar}'):\n    pass"
+    file = write(place / "notebooks" / "01_good.ipynb", v4.new_code_cell(bar, id="a"))
+    assert main(["execute", "--only", "01"]) == 0
+    first = file.read_bytes()
+    assert main(["execute", "--only", "01"]) == 0
+    assert b"widget-view" in first and file.read_bytes() == first
+
+
+def test_cleaning_spares_real_data_and_your_work(place):
+    kept = ["data/aoi/real/a", "data/samples/a", "data/weights/a", "data/mine/sample/a"]
+    kept += ["workbook/01.ipynb", "data/aoi/download/a"]
+    gone = ["data/aoi/sample/a", "data/aoi/sample-1/a", "data/food/cache/b", "runs/r/m", "build/a"]
+    for name in kept + gone:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).touch()
+    assert main(["clean"]) == main(["clean"]) == 0  # nothing left to remove is no error
+    assert [name for name in kept + gone if (place / name).exists()] == kept
+
+
+def test_the_site_shows_the_stored_outputs(place, capsys):
+    pytest.importorskip("jupyter_book")
+    bar = v4.new_output("display_data", data={room.WIDGET: {}, "text/plain": "0%| |"})
+    stored = v4.new_output("stream", text="the stored output\n")
+    code = v4.new_code_cell("1 / 0", execution_count=1, outputs=[stored, bar], id="a")
+    write(place / "notebooks" / "01_good.ipynb", code)
+    for _ in range(2):
+        assert main(["site"]) == 0
+    page = (place / "build" / "site" / "01_good.html").read_text("utf-8")
+    assert "the stored output" in page and "vnd.jupyter.widget" not in page
+    assert [path.name for path in (place / "build").iterdir()] == ["site"]
+    write(place / "notebooks" / "01_good.ipynb", v4.new_markdown_cell("[b](03_gone.ipynb)", id="b"))
+    assert main(["site"]) == 1
+    assert "could not build the site" in capsys.readouterr().err
+    assert (place / "build" / "site" / "01_good.html").is_file()  # the last good one
+
+
+@pytest.mark.parametrize(("second", "code"), [("1 / 0", 1), ("0", 0)])
+def test_a_check_ends_with_its_first_failure_and_the_others_go_on(
+    place, monkeypatch, capsys, second, code
+):
+    print_home = "python -c import\tos;print(os.environ['WORKSHOP_HOME'])".replace("\t", "\xa0")
+    checks = {"a": ("python --version", f"python -c {second.replace(' ', '')}", print_home)}
+    monkeypatch.setattr(notebooks, "CHECKS", checks | {"b": ("python --version",), "browser": ()})
+    monkeypatch.setattr(notebooks, "REPOSITORY", place)
+    assert main(["test"]) == code
+    printed = capsys.readouterr().out
+    assert printed.count("$ python --version\nPython 3") == 2
+    assert ("FAILED: python -c 1/0" in printed) == bool(code)
+
+
+# A name that is not there yet
+
+CELLS = [
+    v4.new_code_cell("import math as maths"),
+    v4.new_markdown_cell("## A look at the first batch"),
+    v4.new_code_cell("%matplotlib inline\nfor batches, (a, b) in []:\n    pass"),
+    v4.new_code_cell("def double(x):\n    return factor * x"),
+    v4.new_code_cell("print(batches)"),
+    v4.new_markdown_cell("## Later"),
+    v4.new_code_cell("factor = 2"),
+    v4.new_code_cell("factor = 3"),
+    v4.new_code_cell("this is no Python"),
+]
+SENTENCE = (
+    "`batches` is not there yet.\nIt is made in the cell under 'A look at the first batch' "
+    "(code cell 2).\nRun that cell first, or all of them: Run > Run All Above Selected Cell."
+)
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("names") / "Größe.ipynb", *CELLS)
+
+
+@pytest.mark.parametrize(
+    ("name", "running", "said"),
+    [
+        ("maths", "", "'01 T' (code cell 1)"),
+        ("double", "an edited cell", "(code cell 3)"),
+        ("factor", "print(batches)", "further down, in the cell under 'Later' (code cell 5)"),
+        ("factor", "factor = 3", "(code cell 5).\nRun that cell first, or all"),
+        ("factor", "", "(code cell 6)"),  # the nearest above, where the cell is a new one
+        ("pritn", "", None),
+        ("x", "", None),  # inside a function
+    ],
+)
+def test_the_cell_that_makes_a_name_is_named(notebook, name, running, said):
+    sentence = names.advice(name, notebook, running)
+    assert sentence is None if said is None else said in sentence
+    assert names.advice(name, notebook.with_name("gone.ipynb")) is None
+
+
+@pytest.fixture(scope="module")
+def run_cell(notebook):
+    """Run code in a kernel as `lab` starts it; return the outputs."""
+    environment = os.environ | room.jupyter_environment() | {"JPY_SESSION_NAME": str(notebook)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", environment["JUPYTER_PATH"])
+        client = NotebookClient(nbformat.read(notebook, as_version=4), kernel_name="python3")
+
+        def run(source):
+            cell = v4.new_code_cell(source)
+            client.nb.cells.append(cell)
+            with contextlib.suppress(CellExecutionError):
+                client.execute_cell(cell, len(client.nb.cells) - 1)
+            return cell.outputs
+
+        with client.setup_kernel(env=environment):
+            yield run
+
+
+def test_a_real_kernel_says_which_cell_to_run(run_cell):
+    (error,) = run_cell("print(batches)")
+    assert (error.ename, error.traceback) == ("NameError", [SENTENCE])
+    run_cell("def double(x):\n    return factor * x")
+    assert "(code cell 6)" in run_cell("double(1)")[0].traceback[0]
+    assert run_cell("batches = 3\nprint(batches)")[0].text == "3\n"
+    (shown,) = run_cell("[name for name in ('names', 'workshop', 'json') if name in globals()]")
+    assert shown.data["text/plain"] == "[]"  # nothing is left behind
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pritn(1)",  # a slip of the keys
+        "import string\nstring.Template('$x').substitute()",  # another error
+        "def f():\n    factor += 1\nf()",  # UnboundLocalError: about a function, not about order
+        "exec('factor', {})",  # not this notebook's names
+    ],
+)
+def test_other_errors_keep_their_traceback(run_cell, source):
+    error = run_cell(source)[-1]
+    assert any("Traceback" in line for line in error.traceback)
+
+
+# The doctor
+
+
+def test_this_machine_is_ready(home, capsys):
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("```\n[OK]") and printed.endswith("Ready: nothing failed.\n")
+    assert printed.count("\n[") == len(doctor.CHECKS) - 1
+
+
+def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
+    monkeypatch.setattr(Path, "home", lambda: Path("/there/ada"))
+    monkeypatch.setenv("WORKSHOP_MIRROR", "http://ada:secret@10.0.0.1:8080")
+    monkeypatch.setattr(doctor, "home", lambda: Path("/elsewhere/ada/course"))
+    monkeypatch.setattr(doctor, "CHECKS", {"Bad": lambda: doctor.Check("FAIL", "x", "Mend it.")})
+    assert main(["doctor", "--paste"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("```\n[FAIL] Bad: x\n       -> Mend it.\nVersions: ")
+    assert "WORKSHOP_MIRROR=http://10.0.0.1" in printed and "secret" not in printed
+    assert "Folder: /elsewhere/…/course" in printed and "/ada/" not in printed
+    monkeypatch.setattr(Path, "home", lambda: Path("/"))
+    assert "Folder: /elsewhere/ada/course" in doctor.paste([])
+    assert doctor.verdict(doctor.examine()).startswith("Not ready yet: Bad.")
+
+
+BROKEN_TORCHVISION = "raise RuntimeError('operator torchvision::nms does not exist')"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("torch", "x = 1", ["[FAIL] File names: ", "/torch.py", "First rename the file"]),
+        ("random", "from secrets import *", ["[FAIL] File names: ", "/random.py: taken for"]),
+        ("torchvision", BROKEN_TORCHVISION, ["[FAIL] PyTorch: torchvision does not fit torch 2."]),
+        ("cv2", "raise ImportError('libGL.so.1')", ["[FAIL] OpenCV: ", "opencv-python-headless"]),
+        ("psutil", "raise ImportError", ["[FAIL] Machine: cannot be checked", "-> Install what"]),
+    ],
+)
+def test_what_is_broken_is_named_with_the_way_out(tmp_path, name, code, said):
+    (tmp_path / f"{name}.py").write_text(code)
+    program = (
+        f"import sys; from workshop import doctor; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "del doctor.CHECKS['DataLoader workers']\n"  # slow
+        "print(doctor.report(doctor.examine()))"
+    )
+    result = run_python(program, cwd=tmp_path, PYTHONSAFEPATH="")
+    assert all(part in result.stdout for part in said), result.stdout + result.stderr
+
+
+Memory, Disk = namedtuple("Memory", "total"), namedtuple("Disk", "free")
+
+
+def set_card(patch, version):
+    patch.setattr("torch.version.cuda", version)
+    patch.setattr("subprocess.getoutput", lambda command, errors: "GPU 0: NVIDIA T4 (UUID: x)")
+
+
+def set_installed(patch, version):
+    patch.setattr(doctor, "installed", lambda name: version if name == "numpy" else "99")
+    wanted = SimpleNamespace(name="numpy", specifier={"2.4.6"})
+    wanted.specifier = type("S", (), {"contains": lambda self, one: one == "2.4.6"})()
+    patch.setattr(doctor, "requirements", lambda: [wanted])
+
+
+@pytest.mark.parametrize(
+    ("check", "change", "said"),
+    [
+        ("machine", lambda p: p.setattr("sys.version_info", (3, 10, 1)), "Install Python 3.11.4"),
+        ("machine", lambda p: p.setattr("psutil.virtual_memory", lambda: Memory(3e9)), "Close"),
+        ("folders", lambda p: p.setattr("shutil.disk_usage", lambda _: Disk(1e8)), "Free at least"),
+        ("folders", lambda p: p.setattr("shutil.disk_usage", lambda _: Disk(1e9)), "not for the"),
+        ("folders", lambda p: p.setenv("WORKSHOP_HOME", "/proc/x"), "Set WORKSHOP_HOME"),
+        ("folders", lambda p: p.setattr(Path, "home", lambda: Path("/proc")), "lab` does without"),
+        ("folders", lambda p: p.setattr(doctor, "user_home", lambda: None), "HOME is unset"),
+        ("packages", lambda p: set_installed(p, ""), "not installed"),
+        ("packages", lambda p: set_installed(p, "1.0"), "never tried with numpy 1.0"),
+        ("device", lambda p: set_card(p, None), "--force-reinstall torch==2"),
+        ("device", lambda p: set_card(p, "13.0"), "does not see the NVIDIA card"),
+        (
+            "device",  # this build does not have it
+            lambda p: p.setattr("helpers.training.best_device", lambda: "xpu"),
+            "xpu fails",
+        ),
+        ("workers", lambda p: p.setattr("tempfile.tempdir", "/" + "x" * 80), "Set TMPDIR"),
+    ],
+)
+def test_what_is_scarce_or_does_not_fit_warns(home, monkeypatch, check, change, said):
+    with monkeypatch.context() as patch:
+        change(patch)
+        found = getattr(doctor, check)()
+    assert found.status != "OK" and said in f"{found.found} -> {found.advice}", found
+
+
+def test_workers_that_do_not_start_are_a_warning():
+    assert doctor.workers(seconds=0.001).status == "WARN"  # no worker is that fast
+
+
+# The command line
+
+
+def test_errors_on_the_command_line_are_sentences(home, monkeypatch, capsys):
+    monkeypatch.setattr("helpers.samples.sample_folder", lambda facts: home.read_text())  # a folder
+    assert main(["samples"]) == 1
+    monkeypatch.setitem(sys.modules, "workshop.fetch", None)
+    assert main(["data"]) == 1
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed and "python -m workshop doctor" in printed
+    with pytest.raises(SystemExit):
+        main([])
+
+
+def test_pictures_are_answered_one_a_line(monkeypatch, capsys, home):
+    class Predictor:
+        def __init__(self, run):
+            print(f"Looking at {run}")
+
+        def ask(self, picture):
+            refusal = "" if picture == "good.png" else "no picture"
+            return SimpleNamespace(refusal=refusal, __str__=None)
+
+    monkeypatch.setattr("helpers.serve.Predictor", Predictor)
+    assert main(["predict", "--run", "runs/a/b", "good.png"]) == 0
+    assert main(["predict", "good.png", "bad.txt"]) == 1
+    said = capsys.readouterr()
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ["good.png"] * 2 + ["bad.txt"]
+    assert said.err == "Looking at runs/a/b\nLooking at runs/aoi/lenet\n"
+
+
+def test_help_is_quick():
+    code = "import sys, workshop.__main__\nprint({'torch', 'nbformat', 'numpy'} & {*sys.modules})"
+    assert run_python(code).stdout == "set()\n"

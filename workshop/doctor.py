@@ -1,0 +1,279 @@
+"""Look at this machine: what the workshop needs, whether it is here, and what to do if not."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from helpers.catalog import REPOSITORY, home
+
+INSTALL = "Install what is listed: python -m pip install -r requirements.txt -e ."
+OURS = {"helpers", "workshop", "draw", "tests"}
+OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report: OK, WARN or FAIL; what was found; what to do about it."""
+
+    status: str
+    found: str
+    advice: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        line = f"{f'[{self.status}]':7}{self.name}: {self.found}"
+        return f"{line}\n       -> {self.advice}" if self.advice else line
+
+
+def user_home() -> Path | None:
+    """Return the user's home folder; None where there is neither HOME nor a known user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def can_write(folder: Path) -> bool:
+    """Return whether a file can be made in a folder, or the folder itself, if it is missing."""
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError:
+        return False
+    return True
+
+
+def machine() -> Check:
+    """Check that Python is new enough, and that there is some memory."""
+    import psutil
+
+    memory = psutil.virtual_memory().total / 1e9
+    system = f"{platform.system()} {platform.machine()}, {memory:.1f} GB of memory"
+    found = f"Python {platform.python_version()} on {system}"
+    if sys.version_info < (3, 11, 4):
+        return Check("FAIL", found, "Install Python 3.11.4 or newer and set up again.")
+    if memory < 4:
+        advice = "Close other programs, and shut down each notebook's kernel when it is done."
+        return Check("WARN", found, advice)
+    return Check("OK", found)
+
+
+def file_names() -> Check:
+    """Check that no file beside the notebooks hides a package: a torch.py, or a random.py."""
+    known = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions()} - OURS
+    places = {Path.cwd(), REPOSITORY, REPOSITORY / "notebooks", home() / "workbook"}
+    files = [file for place in places for file in place.glob("*.py")]
+    files += [file.parent for place in places for file in place.glob("*/__init__.py")]
+    hiding = sorted(f"{one.parent.name}/{one.name}" for one in files if one.stem in known)
+    if hiding:
+        found = f"{', '.join(hiding)}: taken for the package of the same name"
+        return Check("FAIL", found, "Rename it, then restart the kernel.")
+    return Check("OK", "none hides a package")
+
+
+def requirements() -> list:
+    """Return what pyproject.toml asks for on this machine, without the extras."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = map(Requirement, project["dependencies"])
+    return [one for one in wanted if one.marker is None or one.marker.evaluate()]
+
+
+def installed(name: str) -> str:
+    """Return the version of an installed package, or nothing; of OpenCV, any build will do."""
+    names = OPENCV if name in OPENCV else (name,)
+    found = [one for build in names for one in importlib.metadata.distributions(name=build)]
+    return found[0].version if found else ""
+
+
+def packages() -> Check:
+    """Check that the packages are installed, in versions that were tried."""
+    wanted = requirements()
+    missing = [one for one in wanted if not installed(one.name)]
+    other = [one for one in wanted if not one.specifier.contains(installed(one.name) or "0")]
+    listed = " ".join(f'"{one}"' for one in missing or other)
+    if missing:
+        return Check("FAIL", f"not installed: {listed}", f"python -m pip install {listed}")
+    if other:
+        found = ", ".join(f"{one.name} {installed(one.name)}" for one in other)
+        return Check("WARN", f"never tried with {found}", f"python -m pip install {listed}")
+    return Check("OK", f"{len(wanted)} of {len(wanted)} installed")
+
+
+def locked_pair() -> str:
+    """Return the versions of torch and torchvision that were tried together."""
+    lock = (REPOSITORY / "requirements.txt").read_text("utf-8")
+    return " ".join(re.findall(r"^torch(?:vision)?==[^\s;]+", lock, flags=re.M))
+
+
+def pytorch() -> Check:
+    """Check that torch and torchvision can be imported and belong together."""
+    import torch
+
+    try:
+        import torchvision
+
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        torchvision.ops.nms(boxes, torch.ones(1), 0.5)  # compiled code: works with its torch only
+    except Exception as error:
+        found = f"torchvision does not fit torch {torch.__version__}: {_short(error)}"
+        advice = "Only pairs released together work. Install both again in one command: "
+        return Check("FAIL", found, f"{advice}python -m pip install {locked_pair()}")
+    return Check("OK", f"torch {torch.__version__} and torchvision {torchvision.__version__}")
+
+
+def device() -> Check:
+    """Say which device will compute."""
+    import torch
+
+    from helpers.training import best_device
+
+    chosen = best_device()
+    try:
+        (torch.ones(2, device=chosen) + 1).sum().item()
+    except Exception as error:
+        advice = "The GPU does not work with this PyTorch. Set CUDA_VISIBLE_DEVICES to nothing."
+        return Check("FAIL", f"{chosen} fails: {_short(error)}", advice)
+    if chosen.type == "cuda":
+        build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+        return Check("OK", f"GPU {torch.cuda.get_device_name()} ({build})")
+    if chosen.type == "mps":
+        return Check("OK", "Apple GPU (MPS)")
+    found = f"CPU, {torch.get_num_threads()} threads (enough for every step)"
+    listed = subprocess.getoutput("nvidia-smi -L", errors="replace")
+    if "GPU 0" not in listed and not Path("/dev/nvidia0").exists():
+        return Check("OK", found)
+    if torch.version.cuda:
+        advice = "Is CUDA_VISIBLE_DEVICES set to nothing? Else update the card's driver."
+        return Check("WARN", f"{found}; PyTorch does not see the NVIDIA card", advice)
+    advice = (
+        "To use it: choose CUDA on https://pytorch.org/get-started/locally/ and pass the ADDRESS "
+        f"shown there: python -m pip install --force-reinstall {locked_pair()} --index-url ADDRESS"
+    )
+    found += f"; there is an NVIDIA card, but torch {torch.__version__} is a build for CPUs"
+    return Check("WARN", found, advice)
+
+
+def folders() -> Check:
+    """Check that data/ and runs/ can be written, that there is room, and the user's home."""
+    if not can_write(home()):
+        advice = "Set WORKSHOP_HOME to a folder of your own."
+        return Check("FAIL", "the workshop's folder cannot be written", advice)
+    existing = next(one for one in (home(), *home().parents) if one.exists())
+    gigabytes = shutil.disk_usage(existing).free / 1e9
+    found = f"data/ and runs/ can be written, {gigabytes:.1f} GB free"
+    if gigabytes < 0.3:
+        return Check("FAIL", found, "Free at least 0.3 GB for the samples.")
+    mine = user_home()
+    if not (mine and can_write(mine)):
+        found += "; your home folder cannot" if mine else "; there is no home folder: HOME is unset"
+        advice = "`python -m workshop lab` does without. Otherwise set HOME to a folder of yours."
+        return Check("WARN", found, advice)
+    if gigabytes < 2:
+        return Check("WARN", found, "Enough for the samples, not for the real data.")
+    return Check("OK", found)
+
+
+def opencv() -> Check:
+    """Check that OpenCV can be imported, and reads a PNG from any path."""
+    try:
+        import cv2
+        import numpy as np
+    except ImportError as error:  # most often a build with windows, on a machine without libGL
+        advice = "python -m pip install --force-reinstall --no-deps opencv-python-headless"
+        return Check("FAIL", f"import cv2 fails: {_short(error)}", advice)
+    picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, "Größe 数据.png")  # cv2.imread cannot open it on Windows
+        file.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        back = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    same = np.array_equal(back, picture)
+    return Check("OK" if same else "FAIL", f"{cv2.__version__}, a PNG comes back whole: {same}")
+
+
+def workers(seconds: float = 60) -> Check:
+    """Start a DataLoader worker for real, the way Windows and macOS do it."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    if len(tempfile.gettempdir()) > 60:  # a socket lies below it, and may have about 100 in all
+        found = f"would hang: {tempfile.gettempdir()} is too long a name"
+        return Check("WARN", found, "Set TMPDIR to a folder with a shorter one.")
+    options = {"num_workers": 1, "multiprocessing_context": "spawn", "timeout": seconds}
+    try:
+        count = len(list(DataLoader(TensorDataset(torch.arange(4)), **options)))
+    except Exception as error:
+        advice = "Use no workers anywhere: slower with large pictures, otherwise the same."
+        return Check("WARN", f"do not start: {_short(error)}", advice)
+    return Check("OK", f"start ({count} batches came back)")
+
+
+CHECKS = {
+    "Machine": machine,
+    "File names": file_names,
+    "Packages": packages,
+    "PyTorch": pytorch,
+    "Device": device,
+    "Folders": folders,
+    "OpenCV": opencv,
+    "DataLoader workers": workers,
+}
+
+
+def examine() -> list[Check]:
+    """Run every check; one that breaks is a finding, too."""
+    checks, advice = [], INSTALL
+    for name, check in CHECKS.items():
+        try:
+            found = check()
+        except Exception as error:
+            found = Check("FAIL", f"cannot be checked: {_short(error)}", advice)
+        if found.status == "FAIL" and check is file_names:
+            advice = "First rename the file that is named above."
+        checks.append(replace(found, name=name))
+    return checks
+
+
+def report(checks: Iterable[Check | str]) -> str:
+    """Return all lines as one block; between backticks, chats show it as it is."""
+    return "\n".join(["```", *map(str, checks), "```"])
+
+
+def paste(checks: list[Check]) -> str:
+    """Return the report with what a helper asks next, without your name."""
+    versions = [f"{one.name} {installed(one.name) or '-'}" for one in requirements()]
+    settings = sorted(f"{name}={os.environ[name]}" for name in os.environ if "WORKSHOP_" in name)
+    lines = [f"Versions: {', '.join(versions)}", f"Settings: {', '.join(settings) or 'none'}"]
+    text = report([*checks, *lines, f"Folder: {home()}", f"Python: {sys.executable}"])
+    mine = user_home()
+    if mine and mine.name:  # in some containers it is /
+        text = text.replace(str(mine), "~")
+        text = re.sub(rf"(?<=[/\\]){re.escape(mine.name)}(?=[/\\])", "…", text)
+    text = re.sub("//[^/@ ]+@", "//", text)  # a name and a password in an address
+    questions = "Step and cell: (for example step 07, the third code cell)\nWhat I did: \n"
+    return f"{text}\n{questions}What I expected: \nLast lines of the error: "
+
+
+def verdict(checks: list[Check]) -> str:
+    """Return one sentence: ready, or what failed."""
+    failed = ", ".join(check.name for check in checks if check.status == "FAIL")
+    if failed:
+        return f"Not ready yet: {failed}. Do what the arrows say, then run this again."
+    return "Ready: nothing failed."
+
+
+def _short(error: Exception) -> str:
+    """Return the first line of an error, without the paths that long ones carry."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

@@ -1,0 +1,178 @@
+"""The complete notebooks as files: execute them, check them, show them as pages."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from traitlets.config import Config
+
+from helpers.catalog import DATA_SETS, REPOSITORY, home, replace
+from workshop.room import NOTEBOOKS, for_reading, jupyter_environment, notebook_files
+
+FAILURES = (CellExecutionError, CellTimeoutError, RuntimeError)  # the last: the kernel died
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+UNPLUGGED = "python tests/cut_network.py python"
+NBVAL = f"{UNPLUGGED} -m pytest --nbval --nbval-current-env --nbval-cell-timeout 1800 "
+NBVAL += "--nbval-sanitize-with tests/nbval_sanitize.cfg --durations 5 notebooks --ignore-glob"
+CHECKS = {  # each in a home of its own: its commands, up to the first that fails
+    "code": (
+        "python -m ruff check .",
+        "python -m ruff format --check .",
+        "python -m pytest --durations 5 -m not(browser)",
+    ),
+    "notebooks-0": (f"{NBVAL} notebooks/1*", f"{UNPLUGGED} tests/learner_copies.py 0"),
+    "notebooks-1": (f"{NBVAL} notebooks/0*", f"{UNPLUGGED} tests/learner_copies.py 1"),
+    "browser": (f"{UNPLUGGED} -m pytest --durations 5 -m browser tests",),
+}
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Execute a notebook in place, from its first cell to its last; raise one of FAILURES."""
+    os.environ |= jupyter_environment()
+    options = {"timeout": 1800, "resources": {"metadata": {"path": str(folder)}}}
+    quiet = Config({"KernelManager": {"transport_encryption": "auto"}})  # else it warns
+    NotebookClient(notebook, kernel_name="python3", config=quiet, **options).execute()
+
+
+def run(only: str | None = None, data: str | None = None) -> int:
+    """Execute the notebooks in order; leave copies, HTML and run.json with the times in build/."""
+    os.environ |= {"WORKSHOP_DATA": data} if data else {}
+    rows = []
+    for file in notebook_files(only):
+        print(f"{file.stem:28}", end="", flush=True)
+        start, problem, notebook = time.perf_counter(), "", nbformat.read(file, as_version=4)
+        try:
+            execute(notebook, file.parent)
+        except FAILURES as error:
+            problem = re.sub(r"\x1b\[[0-9;]*m", "", f"\n{error}\n")  # without the colours
+        seconds = round(time.perf_counter() - start, 1)
+        print(f"{seconds:7.1f} s  {'FAILED' if problem else 'ok'}{problem}", flush=True)
+        rows.append({"name": file.stem, "seconds": seconds, "ok": not problem})
+        _write_copies(notebook, file.stem)
+    times = {"total_seconds": round(sum(row["seconds"] for row in rows), 1), "notebooks": rows}
+    replace(home() / "build" / "run.json", lambda part: part.write_text(json.dumps(times)))
+    print(f"{len(rows)} notebooks in {times['total_seconds']} s. Copies and HTML are in build/.")
+    return int(not all(row["ok"] for row in rows))
+
+
+def _write_copies(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Write the executed notebook, and its HTML, which needs no network, to build/."""
+    from nbconvert import HTMLExporter  # slow to import
+
+    build = home() / "build"
+    replace(build / "notebooks" / f"{name}.ipynb", partial(nbformat.write, notebook))
+    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="", mermaid_js_url="")
+    html, _ = exporter.from_notebook_node(for_reading(notebook), {"metadata": {"name": name}})
+    replace(build / "html" / f"{name}.html", lambda part: part.write_text(html, "utf-8"))
+
+
+def save(only: str | None = None) -> None:
+    """Execute notebooks as on a fresh machine and store the outputs in notebooks/: for authors.
+
+    Those before the wanted one are executed too, on the sample. 01 to 09 have one home, and those
+    from 10 on another, so that they take nothing from the steps before.
+    """
+    homes = {tens: fresh_home(f"execute-{tens}") for tens in "01"}
+    chosen = notebook_files(only)
+    halves = {file.name[0] for file in chosen}
+    for file in notebook_files():
+        if file <= chosen[-1] and file.name[0] in halves:
+            os.environ |= homes[file.name[0]]
+            notebook = nbformat.read(file, as_version=4)
+            execute(notebook, file.parent)
+            if file in chosen:
+                replace(file, partial(nbformat.write, _settled(notebook)))
+                print(f"Executed and saved {file.name}.", flush=True)
+
+
+def fresh_home(name: str) -> dict[str, str]:
+    """Return the environment of a machine on which nothing has been drawn or trained yet."""
+    place = REPOSITORY / "build" / name
+    shutil.rmtree(place, ignore_errors=True)
+    return {"WORKSHOP_HOME": str(place), "WORKSHOP_DATA": "sample"}
+
+
+def _settled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a notebook without what differs at each execution and means nothing."""
+    widgets = {name: value for name, value in notebook.metadata.items() if name == "widgets"}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}} | widgets
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    text = nbformat.writes(notebook)
+    states = widgets.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for number, name in enumerate(states):
+        text = text.replace(name, f"{number:032x}")
+    return nbformat.reads(text, as_version=4)
+
+
+def site() -> None:
+    """Build the site from the stored outputs, by jupyter-book; no cell is executed."""
+    if importlib.util.find_spec("jupyter_book") is None:
+        raise ValueError('jupyter-book is not installed. Run: python -m pip install -e ".[site]"')
+    target = home() / "build" / "site"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as place:
+        source = shutil.copytree(REPOSITORY / "workshop" / "book", Path(place, "source"))
+        shutil.copytree(NOTEBOOKS / "images", source / "images")
+        for file in notebook_files():
+            nbformat.write(for_reading(nbformat.read(file, as_version=4)), source / file.name)
+        call = "from jupyter_book.cli.main import main; main()"
+        words = ["build", source, "--path-output", place, "-q", "--warningiserror", "--keep-going"]
+        if subprocess.run([sys.executable, "-c", call, *words]).returncode:
+            raise ValueError("jupyter-book could not build the site: see the lines above.")
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.move(Path(place, "_build", "html"), target)
+    print(f"Open {target / 'index.html'}. It needs no network.")
+
+
+def clean() -> None:
+    """Remove what can be made again: build/, runs/, samples and caches; no real data."""
+    made = [home() / "build", home() / "runs"]
+    for name in DATA_SETS:  # a folder of your own pictures may hold a class called sample
+        made += [*(home() / "data" / name).glob("sample*"), home() / "data" / name / "cache"]
+    for folder in filter(Path.is_dir, made):
+        shutil.rmtree(folder, ignore_errors=True)
+        done = "Could not remove all of" if folder.exists() else "Removed"
+        print(f"{done} {folder.relative_to(home())}/")
+
+
+def test(browser: bool = True) -> int:
+    """Run every check that CI runs, two at a time; return 1 if one failed.
+
+    They run on the sample in homes of their own: neither your data nor your runs change the result.
+    """
+    side_by_side = [name for name in CHECKS if name != "browser"]
+    with ThreadPoolExecutor(2) as pool:
+        failed = [command for command in pool.map(_first_failing, side_by_side) if command]
+    if browser:
+        failed += filter(None, [_first_failing("browser")])
+    for command in failed:
+        print(f"FAILED: {command}")
+    return int(bool(failed))
+
+
+def _first_failing(name: str) -> str | None:
+    """Run the commands of a check until one fails, or is interrupted; return that one."""
+    environment = os.environ | fresh_home(f"test-{name}") | {"OMP_NUM_THREADS": "1"}
+    for command in CHECKS[name]:
+        print(f"$ {command}", flush=True)
+        words = [sys.executable if word == "python" else word for word in command.split()]
+        options = {"capture_output": True, "text": True, "cwd": REPOSITORY, "env": environment}
+        done = subprocess.run(words, **options)
+        print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
+        if done.returncode:
+            return command
+    return None
