@@ -118,8 +118,8 @@ class Batches:
         rows = torch.arange(len(self.pictures))
         if self.shuffle:
             rows = torch.randperm(len(rows), generator=generator)
-        for part in rows.split(self.batch_size):
-            batch = self.pictures[part]
+        for first in range(0, len(rows), self.batch_size):
+            batch = self.pictures[rows[first : first + self.batch_size]]
             images = batch.images
             if images.dtype == torch.uint8:
                 if self.augment is not None:

@@ -136,7 +136,7 @@ def show_heat(
         _draw(below, picture.mean(dim=0, keepdim=True))
         height, width = picture.shape[1:]
         below.imshow(
-            heat.cpu(),
+            heat.cpu().numpy(),
             cmap="inferno",
             alpha=0.6,
             extent=(-0.5, width - 0.5, height - 0.5, -0.5),

@@ -38,12 +38,14 @@ def train_food(run: Path, epochs: int = 8, resume: bool = False) -> None:
 
 
 def share_checkpoint(accelerator: Accelerator, file: Path) -> None:
-    """Give each machine the checkpoint of the first one, which alone writes it."""
+    """Give each machine the checkpoint of the first one, which alone writes it, or none."""
     leads = accelerator.is_main_process
     content = [file.read_bytes() if leads and file.is_file() else None]
     broadcast_object_list(content)
-    if content[0] and not leads and accelerator.is_local_main_process:
-        replace(file, lambda part: part.write_bytes(content[0]))
+    if not leads and accelerator.is_local_main_process:
+        file.unlink(missing_ok=True)  # an old one here would begin at another epoch
+        if content[0]:
+            replace(file, lambda part: part.write_bytes(content[0]))
     accelerator.wait_for_everyone()
 
 

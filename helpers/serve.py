@@ -213,12 +213,13 @@ def page(predictor: Predictor):
         verdict = f"### {next(iter(answer.probabilities))}\n{near}: like what it learned from."
         return verdict, answer.probabilities, _overlay(answer)
 
+    photo = photo_input()  # first: it says where the others put their files, too
     outputs = [gr.Markdown(), gr.Label(label="Classes", num_top_classes=5)]
     outputs.append(gr.Image(label="What it looked at", format="jpeg", buttons=[]))
     title = f"{predictor.facts.title}: {', '.join(predictor.classes)}"
     options = {"live": True, "api_name": "ask", "flagging_mode": "never", "delete_cache": (60, 300)}
     options |= {"title": title, "description": predictor.measured}
-    return gr.Interface(ask, photo_input(), outputs, **options).queue(max_size=20)
+    return gr.Interface(ask, photo, outputs, **options).queue(max_size=20)
 
 
 def _overlay(answer: Answer) -> Image.Image:

@@ -207,7 +207,8 @@ ALSO_RIGHT = {
             nn.Conv2d(channels, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(16 * side**2, 100), nn.ReLU(), nn.Linear(100, 50), nn.ReLU(),
-            nn.Linear(50, classes))  # "how wide: your choice"
+            nn.Linear(50, classes))  # how wide: "your choice"
+        self.net[-1].bias.data.fill_(1.0)  # all logits are positive, without a ReLU
 
     def forward(self, x):
         return self.net(x)""",

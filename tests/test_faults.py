@@ -225,9 +225,7 @@ UPLOADS = {
 @each(UPLOADS)
 def test_uploads(name, make, outcome):
     before = psutil.Process().memory_info().rss
-    answer = Predictor.__new__(Predictor).ask(
-        make
-    )  # without a network: it would be asked too early
+    answer = Predictor.__new__(Predictor).ask(make)  # it has no network that could be asked
     assert outcome in answer.refusal and "\n" not in answer.refusal
     assert not answer.probabilities and answer.picture is None
     assert psutil.Process().memory_info().rss - before < 150e6

@@ -145,12 +145,6 @@ def test_what_another_process_made_meanwhile_is_not_replaced(mine, monkeypatch, 
     assert not room._create(mine, b"new") and mine.read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(complete, tmp_path, capsys):
-    (tmp_path / "file").touch()
-    assert main(["learner", str(tmp_path / "file")]) == 1
-    assert "Traceback" not in capsys.readouterr().err
-
-
 def code(lines, **metadata):
     return v4.new_code_cell("\n".join(["x = 1"] * lines), metadata=metadata)
 

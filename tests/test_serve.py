@@ -143,7 +143,7 @@ def test_the_map_shows_the_places_that_the_network_looks_at(shared):
 
 def test_a_network_with_layers_that_overwrite_is_looked_into(home, monkeypatch):
     monkeypatch.setattr(serve, "FAMILIAR", 30)
-    monkeypatch.setattr(serve, "OWN", 0)
+    monkeypatch.setattr(serve, "OWN", 5)
     source, backbone = open_data("food").source, load_backbone("tf_efficientnet_lite0")
     head = home / "runs" / "food" / "head"
     save_model(torch.nn.Linear(backbone.outputs, 3), head / "head.safetensors")
@@ -192,11 +192,13 @@ def test_requests_side_by_side_are_answered_correctly(address, asked):
     pictures = [drawn(seed, seed % 2) for seed in range(16)]
     expected = [asked.ask(one) for one in pictures]
     with ThreadPoolExecutor(16) as threads:
-        by_page = threads.map(lambda data: send(address, data), pictures)
+        by_page = list(threads.map(lambda data: send(address, data), pictures))
         for answer, again in zip(expected, threads.map(asked.ask, pictures), strict=True):
             assert again.score == answer.score and np.array_equal(again.heat, answer.heat)
-    for (verdict, classes, _), answer in zip(by_page, expected, strict=True):
-        assert ("No answer" in verdict) == bool(answer.refusal)
+    for (verdict, classes, looked), answer in zip(by_page, expected, strict=True):
+        assert ("No answer" in verdict) == bool(answer.refusal) == (not looked)
+        if looked:
+            assert requests.get(looked["url"], timeout=30).content[:2] == b"\xff\xd8"  # a JPEG
         for one in classes["confidences"] if classes else ():
             assert one["confidence"] == pytest.approx(answer.probabilities[one["label"]], abs=1e-4)
 
@@ -306,4 +308,5 @@ def test_the_page_in_a_browser(address, tmp_path):
             page.wait_for_selector("input[type=file]", state="attached")
             page.set_input_files("input[type=file]", tmp_path / name)
             page.wait_for_selector(f"text={words}")
+            page.wait_for_timeout(1000)  # for the map
             page.screenshot(path=SHOTS / f"app_{name}")

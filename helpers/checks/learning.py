@@ -38,14 +38,14 @@ class Spy(nn.Module):
         return self
 
 
-class Watched(Tensor):
+class WatchedTensor(Tensor):
     """A tensor that notices whether it is sent to a device, and stays where it is."""
 
     sent: ClassVar[set[str]] = set()  # "pictures", "labels"
 
     def to(self, *words: Any, **options: Any) -> Tensor:
         """Return a plain tensor in the same place."""
-        Watched.sent.add("pictures" if self.is_floating_point() else "labels")
+        WatchedTensor.sent.add("pictures" if self.is_floating_point() else "labels")
         return self.as_subclass(Tensor)
 
     cuda = to
@@ -53,10 +53,10 @@ class Watched(Tensor):
 
 def spy_batches() -> list[tuple[Tensor, Tensor]]:
     """Return three batches of 4, 4 and 1 pictures (N, 1, 2, 2); the small one is hard."""
-    Watched.sent = set()
+    WatchedTensor.sent = set()
     pictures = torch.randn(9, 1, 2, 2, generator=torch.Generator().manual_seed(5))
     pictures[8] *= 5
-    parts = (part.as_subclass(Watched).split(4) for part in (pictures, torch.arange(9) % 3))
+    parts = (part.as_subclass(WatchedTensor).split(4) for part in (pictures, torch.arange(9) % 3))
     return list(zip(*parts, strict=True))
 
 
@@ -124,10 +124,7 @@ def sgd_step(answer: Callable) -> None:
 
 
 def _epoch(rate: float, clear: bool = True, softmax: bool = False) -> tuple[Tensor, Tensor, float]:
-    """Train (with rate 0: evaluate) as it should be done, or with a mistake.
-
-    Return the weights afterwards, the losses of the batches, and the accuracy.
-    """
+    """Return weights, batch losses and accuracy of an epoch done as it should be, or wrongly."""
     model, losses, right = Spy(), [], 0
     for pictures, labels in spy_batches():
         logits = model(pictures)
@@ -182,7 +179,7 @@ def train_epoch(answer: Callable) -> None:
     _check_numbers(model, pair, losses, accuracy)
     if not all(training for training, _ in model.modes):
         raise Wrong("the network is in evaluation mode. Call `model.train()` first.")
-    _check_sent(Watched.sent)
+    _check_sent(WatchedTensor.sent)
 
 
 @exercise("07", "evaluate", "As in train_epoch, but nothing that learns: count, add up, divide.")
@@ -202,7 +199,7 @@ def evaluate(answer: Callable) -> None:
         raise Wrong(NO_EVAL)
     if any(gradients for _, gradients in model.modes):
         raise Wrong("gradients are on. Put `@torch.no_grad()` above, or `with torch.no_grad():`.")
-    _check_sent(Watched.sent)
+    _check_sent(WatchedTensor.sent)
 
 
 @exercise("15", "average_over_ranks", "Add up gradient * count, and divide by sum(counts).")
@@ -215,9 +212,8 @@ def average_over_ranks(answer: Callable) -> None:
     found = answer(given, list(counts))
     if not torch.equal(torch.stack(given), gradients):
         raise Wrong("the gradients that were given are changed: do not use `*=` or `+=` on them.")
-    plain = "a plain mean: a process with one picture counts too much."
     mistakes = {
-        plain: gradients.mean(dim=0),
+        "a plain mean: one picture counts as much as four.": gradients.mean(dim=0),
         "this is the sum over all pictures: divide by sum(counts).": total,
         "divide by the number of pictures, not of processes.": total / 3,
     }

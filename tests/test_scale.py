@@ -1,0 +1,121 @@
+"""Several processes: the losses of one, one that writes, and a checkpoint that all share."""
+
+import os
+import shutil
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import notebook_cell, run_process
+from test_training import Notes, setup
+
+from helpers import scale, training
+from helpers.catalog import run_folder
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1"}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+
+if sys.platform == "win32":
+    pytest.skip("started by torchrun with Gloo, which is tested on Linux", allow_module_level=True)
+
+
+@pytest.fixture
+def alone(home):
+    """The history of three epochs in one process, and the run folder of one that stopped."""
+    whole = run_folder("food", "alone")
+    scale.train_food(whole, epochs=3)
+    scale.train_food(run_folder("food", "parallel"), epochs=1)
+    return pd.read_csv(whole / "history.csv")
+
+
+def same(folder, history):
+    found = pd.read_csv(folder / "history.csv")
+    assert found["train_loss"].iloc[-1] < found["train_loss"].iloc[0]
+    columns = ["train_loss", "valid_loss"]  # the order of additions differs, nothing else
+    np.testing.assert_allclose(found[columns], history[columns][: len(found)], rtol=1e-4)
+    return len(found)
+
+
+def test_two_processes_have_the_losses_of_one_and_resume_for_each_other(alone):
+    run, words = run_folder("food", "parallel"), ["--standalone", "--nproc-per-node", "2"]
+    words += ["-m", "helpers.scale", "--epochs", "2", "--resume"]
+    result = run_process([*TORCHRUN, *words], **ENVIRONMENT)
+    assert result.returncode == 0, result.stderr
+    assert same(run, alone) == 2
+    scale.train_food(run, epochs=3, resume=True)
+    assert same(run, alone) == 3
+    assert len(list(run.iterdir())) == 4
+
+
+def test_of_several_processes_the_first_writes_and_all_pictures_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(sums.clone()))
+    alone, files = setup(), []
+    for rank in range(2):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        run, notes = tmp_path / str(rank), Notes()
+        history = training.fit(**setup(), epochs=1, run=run, loggers=[notes])
+        files.append((run.is_dir(), len(notes.calls)))
+    monkeypatch.undo()
+    assert files == [(True, 2), (False, 0)]
+    wanted = training.fit(**alone, epochs=1)
+    assert history["train_loss"][0] == pytest.approx(wanted["train_loss"][0])
+
+
+@pytest.mark.parametrize("content", [b"new", None])
+def test_every_machine_goes_on_from_the_checkpoint_of_the_first(content, tmp_path, monkeypatch):
+    def broadcast(objects):
+        sent.append(objects[0])
+        objects[0] = content
+
+    sent, file = [], tmp_path / "run" / "last.pt"
+    monkeypatch.setattr(scale, "broadcast_object_list", broadcast)
+    for leads, first_here in ((True, True), (False, True), (False, False)):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"old")
+        about = {"is_main_process": leads, "is_local_main_process": first_here}
+        waits = types.SimpleNamespace(**about, wait_for_everyone=lambda: sent.append("waits"))
+        scale.share_checkpoint(waits, file)
+        found = file.read_bytes() if file.is_file() else None
+        assert found == (content if not leads and first_here else b"old")
+    assert sent == [b"old", "waits", None, "waits", None, "waits"]
+
+
+CABLE = """
+ip link set lo up
+unshare -n sleep 300 & other=$!
+trap 'kill $other' EXIT
+until [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+inside="nsenter -t $other -n"
+ip link add name first type veth peer name second
+ip link set second netns $other
+ip address add 192.168.1.10/24 dev first
+$inside ip address add 192.168.1.11/24 dev second
+ip link set first up
+$inside ip link set lo up
+$inside ip link set second up
+WORKSHOP_HOME=$SECOND GLOO_SOCKET_IFNAME=second $inside $THERE & there=$!
+WORKSHOP_HOME=$FIRST GLOO_SOCKET_IFNAME=first $HERE
+wait $there
+"""
+
+
+@pytest.mark.slow
+def test_the_lines_of_step_15_start_two_machines(alone, home, tmp_path, namespace):
+    cable = "ip link add name first type veth peer name second"
+    if not shutil.which("ip") or namespace(["-n"], cable).returncode:
+        pytest.skip("no veth pairs in network namespaces here (iproute2, unshare -r -n)")
+    lines = notebook_cell(15, "On the command line").replace("per-node 4", "per-node 1")
+    here, there = (f"{x} --epochs 2 --resume" for x in lines.splitlines() if "--nnodes 2" in x)
+    folder = str(Path(sys.executable).parent)
+    variables = ENVIRONMENT | {"PATH": os.pathsep.join([folder, os.environ["PATH"]])}
+    variables |= {"HERE": here, "THERE": there, "FIRST": home, "SECOND": tmp_path / "second"}
+    result = namespace(["-n"], CABLE, **variables)
+    assert result.returncode == 0, result
+    assert same(home / "runs" / "food" / "parallel", alone) == 2
+    second = tmp_path / "second" / "runs" / "food" / "parallel"
+    assert [file.name for file in second.iterdir()] == ["last.pt"]  # that of the first, to begin
