@@ -43,12 +43,12 @@ class SeededShuffle(Sampler[int]):
         """Choose the order of this epoch (the name torch's DistributedSampler uses)."""
         self.epoch = epoch
 
-    def generator(self) -> torch.Generator:
-        """Return the random numbers of this epoch."""
+    def random_numbers(self) -> torch.Generator:  # Accelerate takes a `generator` for an attribute
+        """Return what draws the random numbers of this epoch."""
         return torch.Generator().manual_seed(1000 * self.seed + self.epoch)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(torch.randperm(self.count, generator=self.generator()).tolist())
+        return iter(torch.randperm(self.count, generator=self.random_numbers()).tolist())
 
     def __len__(self) -> int:
         return self.count
@@ -114,7 +114,7 @@ class Batches:
         return -(-len(self.pictures) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = self.sampler.generator()
+        generator = self.sampler.random_numbers()
         rows = torch.arange(len(self.pictures))
         if self.shuffle:
             rows = torch.randperm(len(rows), generator=generator)

@@ -1,5 +1,6 @@
 """From files on disk to pixels in memory: open a data set, read a picture, decode them all once."""
 
+import csv
 import hashlib
 import io
 import os
@@ -11,7 +12,6 @@ from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -194,29 +194,30 @@ class CsvImages(_Images):
 
 def _read_table(csv_file: Path, classes: int | None) -> dict[str, int]:
     """Return the label of each ID, a number below `classes`, or -1 for all; check every row."""
-    options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
-    options |= {"index_col": False, "skip_blank_lines": False}  # so that a row is a line
-    table = pd.read_csv(csv_file, **options)
-    if absent := {"ID", "Label" if classes else "ID"} - set(table):
-        raise ValueError(
-            f"{csv_file} has no column {min(absent)!r}. Its first line is {','.join(table)!r}; "
-            "expected ID,Label, with commas and in these letters."
-        )
-    table = table[(table != "").any(axis=1)]  # a spreadsheet may leave empty rows at the end
-    labels, rows = table["Label"].str.strip() if classes else ["-1"] * len(table), {}
-    allowed = {str(label) for label in range(classes)} if classes else {"-1"}
-    for line, name, label in zip(table.index + 2, table["ID"], labels, strict=True):
-        path = PureWindowsPath(name)  # it knows / and C: and \\ on every system
-        if name in rows:
-            problem = f"{name!r} is there already"
-        elif path.anchor or ".." in path.parts:
-            problem = f"{name!r} is outside its folder"
-        elif label not in allowed:
-            problem = f"the label {label!r} is no class, a whole number from 0 to {classes - 1}"
-        else:
-            rows[name] = int(label)
-            continue
-        raise ValueError(f"{csv_file}, line {line}: {problem}.")
+    rows, allowed = {}, {str(label) for label in range(classes or 0)}
+    with Path(csv_file).open(encoding="utf-8-sig", newline="") as stream:
+        table = csv.DictReader(stream, restval="")
+        names = list(table.fieldnames or ())
+        if absent := {"ID", "Label" if classes else "ID"} - set(names):
+            raise ValueError(
+                f"{csv_file} has no column {min(absent)!r}. Its first line is {','.join(names)!r}; "
+                "expected ID,Label, with commas and in these letters."
+            )
+        for row in table:
+            if not any(row.values()):  # a spreadsheet leaves empty rows at the end
+                continue
+            name, label = row["ID"], row["Label"].strip() if classes else ""
+            path = PureWindowsPath(name)  # it knows / and C: and \\ on every system
+            if name in rows:
+                problem = f"{name!r} is there already"
+            elif path.anchor or ".." in path.parts:
+                problem = f"{name!r} is outside its folder"
+            elif classes and label not in allowed:
+                problem = f"the label {label!r} is no class, a whole number from 0 to {classes - 1}"
+            else:
+                rows[name] = int(label or -1)
+                continue
+            raise ValueError(f"{csv_file}, line {table.line_num}: {problem}.")
     if not rows:
         raise ValueError(f"{csv_file} has no rows. It needs one line for each picture.")
     return rows

@@ -4,11 +4,12 @@
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.batches import Batches, SeededShuffle
@@ -20,7 +21,12 @@ from helpers.training import fit
 
 def train_food(run: Path, epochs: int = 8, resume: bool = False) -> None:
     """Train a LeNet on the food pictures, in all processes that a launcher started."""
-    accelerator = Accelerator(split_batches=True)  # a batch is that of all processes together
+    # without a GPU for each, Accelerate lets every process train alone, unless cpu=True
+    cpu = torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    dealt_out = DataLoaderConfiguration(split_batches=True)  # a batch is that of all together
+    accelerator = Accelerator(cpu=cpu, dataloader_config=dealt_out)
+    if accelerator.num_processes > 1:
+        torch.set_num_threads(1)  # more can hang for ever in a process that a notebook forked
     with accelerator.local_main_process_first():  # one unpacks the sample, the others wait
         data = open_data("food")
         train, test = pictures(data, "train"), pictures(data, "test")
@@ -43,9 +49,10 @@ def share_checkpoint(accelerator: Accelerator, file: Path) -> None:
     content = [file.read_bytes() if leads and file.is_file() else None]
     broadcast_object_list(content)
     if not leads and accelerator.is_local_main_process:
-        file.unlink(missing_ok=True)  # an old one here would begin at another epoch
         if content[0]:
             replace(file, lambda part: part.write_bytes(content[0]))
+        else:
+            file.unlink(missing_ok=True)  # an old one would begin at another epoch than the first's
     accelerator.wait_for_everyone()
 
 

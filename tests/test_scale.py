@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import notebook_cell, run_process
-from test_training import Notes, setup
+from conftest import REPOSITORY, notebook_cell, run_process
+from test_training import Notes, one_thread, setup  # noqa: F401
 
 from helpers import scale, training
 from helpers.catalog import run_folder
 
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 if sys.platform == "win32":
@@ -40,11 +40,33 @@ def same(folder, history):
     return len(found)
 
 
-def test_two_processes_have_the_losses_of_one_and_resume_for_each_other(alone):
-    run, words = run_folder("food", "parallel"), ["--standalone", "--nproc-per-node", "2"]
-    words += ["-m", "helpers.scale", "--epochs", "2", "--resume"]
-    result = run_process([*TORCHRUN, *words], **ENVIRONMENT)
+WORKER = """
+import os, torch
+from helpers import scale
+from helpers.catalog import run_folder
+
+def fit(model, loader, *rest, fit=scale.fit, **options):
+    seen = [pictures.mean(dim=(1, 2, 3)) for pictures, _ in loader]
+    torch.save((seen, torch.get_num_threads()), run_folder("food", os.environ["RANK"] + ".pt"))
+    return fit(model, loader, *rest, **options)
+
+scale.fit = fit
+scale.train_food(run_folder("food", "parallel"), epochs=2, resume=True)
+"""
+
+
+def test_two_processes_have_the_losses_of_one_and_resume_for_each_other(alone, tmp_path):
+    run, script = run_folder("food", "parallel"), tmp_path / "worker.py"
+    script.write_text(WORKER)
+    words = ["--standalone", "--nproc-per-node", "2", script]
+    result = run_process([*TORCHRUN, *words], **ENVIRONMENT, PYTHONPATH=REPOSITORY)
     assert result.returncode == 0, result.stderr
+    assert result.stderr.count("Epoch 2/2: 100%") <= 2  # one bar
+    seen = [torch.load(run_folder("food", f"{rank}.pt")) for rank in range(2)]
+    assert [threads for _, threads in seen] == [1, 1]  # more hang where a notebook has forked them
+    first, second = (batches for batches, _ in seen)
+    assert [len(part) for part in first + second] == [15] * 14  # half of the 30 each
+    assert not set(torch.cat(first).tolist()) & set(torch.cat(second).tolist())
     assert same(run, alone) == 2
     scale.train_food(run, epochs=3, resume=True)
     assert same(run, alone) == 3

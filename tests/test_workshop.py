@@ -209,10 +209,10 @@ def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
     monkeypatch.setattr(Path, "home", lambda: Path("/there/ada"))
     monkeypatch.setenv("WORKSHOP_MIRROR", "http://ada:secret@10.0.0.1:8080")
     monkeypatch.setattr(doctor, "home", lambda: Path("/elsewhere/ada/course"))
-    monkeypatch.setattr(doctor, "CHECKS", {"Bad": lambda: doctor.Check("FAIL", "x", "Mend it.")})
+    monkeypatch.setattr(doctor, "CHECKS", {"Bad": lambda: doctor.Check("FAIL", "/there/ada/x", "")})
     assert main(["doctor", "--paste"]) == 1
     printed = capsys.readouterr().out
-    assert printed.startswith("```\n[FAIL] Bad: x\n       -> Mend it.\nVersions: ")
+    assert printed.startswith("```\n[FAIL] Bad: ~/x\nVersions: ")
     assert "WORKSHOP_MIRROR=http://10.0.0.1" in printed and "secret" not in printed
     assert "Folder: /elsewhere/…/course" in printed and "/ada/" not in printed
     monkeypatch.setattr(Path, "home", lambda: Path("/"))

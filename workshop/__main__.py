@@ -62,10 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--only", metavar="NN", help="one step, for example 03")
     for command in (predict, app):
         command.add_argument("--run", default="runs/aoi/lenet", help="runs/aoi/lenet if not given")
-    for command, without in ((lab, "a browser"), (test, "what needs Chromium")):
-        command.add_argument(
-            "--no-browser", dest="browser", action="store_false", help=f"without {without}"
-        )
+    for command in (lab, test):
+        command.add_argument("--no-browser", dest="browser", action="store_false")
     return parser
 
 

@@ -274,7 +274,7 @@ def _receive_all(url: str, file: Path, largest: int, speed: float = LEAST_SPEED)
                 reason = f"{PROXY} ({type(error).__name__})"
             elif isinstance(error, requests.ConnectionError):
                 reason = f"there is no connection ({type(error).__name__})"
-            if attempt == TRIES or 0:  # nothing came: it did not break off
+            if attempt == TRIES or not part.is_file():  # nothing came: it did not break off
                 raise ConnectionError(f"{url}: {reason}.") from error
             print(f"{url} broke off ({reason}). Going on.")
             time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))

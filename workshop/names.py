@@ -35,7 +35,7 @@ def advice(
         if kind != "code":
             continue
         number += 1
-        if not is_passed and source.strip() == running.strip() != "":
+        if source.strip() == running.strip() != "":
             is_passed = True
         elif name in _made_in(plain_python(source)):
             place = f"in the cell under '{heading}' (code cell {number})"

@@ -107,11 +107,10 @@ def _renew(target: Path, content: bytes, fresh: bool) -> tuple[str, str]:
     aside = _free_name(target)
     try:
         target.replace(aside)
-    except FileNotFoundError:  # another process was sooner, and makes the new one
+    except OSError as error:
         aside.unlink()
-        return "", target.name
-    except OSError:  # it is a folder, or open in a program that does not let go
-        aside.unlink()
+        if isinstance(error, FileNotFoundError):  # another process was sooner, and makes a new one
+            return "", target.name
         raise
     _create(target, content)
     if _is_untouched(_read(aside)):

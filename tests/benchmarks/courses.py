@@ -15,8 +15,7 @@ class OnePngAtATime(Dataset):
     """Decodes and resizes a PNG whenever it is asked for, each epoch again."""
 
     def __init__(self, root: Path, mean: float, std: float, size: int = 128) -> None:
-        self.root, self.size = Path(root), size
-        self.table = pd.read_csv(self.root / "train.csv")
+        self.root, self.size, self.table = root, size, pd.read_csv(root / "train.csv")
         self.transform = transforms.Compose(
             [transforms.ToTensor(), transforms.Normalize([mean], [std])]
         )
@@ -48,32 +47,7 @@ class OneArrayAtATime(Dataset):
         return self.transform(self.images[index]), self.labels[index]
 
 
-class LeNet5(nn.Module):
-    """Two convolutions, three linear layers, for pictures of 32x32 or 128x128."""
-
-    def __init__(self, classes: int, channels: int, size: int) -> None:
-        super().__init__()
-        left = ((size - 4) // 2 - 4) // 2
-        self.features = nn.Sequential(
-            *(nn.Conv2d(channels, 6, 5), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        )
-        self.classifier = nn.Sequential(
-            *(nn.Linear(16 * left * left, 120), nn.ReLU()),
-            *(nn.Linear(120, 84), nn.ReLU()),
-            nn.Linear(84, classes),
-        )
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.classifier(torch.flatten(self.features(pictures), 1))
-
-
-def train_epochs(
-    model: nn.Module,
-    batches: DataLoader,
-    optimizer: torch.optim.Optimizer,
-    epochs: int = 1,
-) -> None:
+def train_epochs(model: nn.Module, batches: DataLoader, optimizer, epochs: int = 1) -> None:
     """The plain loop."""
     criterion = nn.CrossEntropyLoss()
     model.train()
@@ -104,6 +78,5 @@ def vgg_classifier(classes: int = 2) -> nn.Sequential:
         *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()),
         nn.Linear(4096, classes),
     )
-    for parameter in classifier[:-1].parameters():
-        parameter.requires_grad = False
+    classifier[:-1].requires_grad_(False)
     return classifier
