@@ -142,13 +142,12 @@ def random_flips(
 
 def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
     """Move each picture by at most so many pixels; what is left bare shows a reflection."""
-    count, channels, height, width = batch.shape
+    count, _, height, width = batch.shape
     wide = pad(batch, (most,) * 4, mode="reflect")
-    down, across = torch.randint(2 * most + 1, (2, count, 1, 1, 1), generator=generator)
-    rows = down + torch.arange(height).view(1, 1, -1, 1)
-    columns = across + torch.arange(width).view(1, 1, 1, -1)
-    pictures = torch.arange(count).view(-1, 1, 1, 1)
-    return wide[pictures, torch.arange(channels).view(1, -1, 1, 1), rows, columns]
+    # a view of all that could be cut out: (B, C, 2 * most + 1, 2 * most + 1, height, width)
+    cuts = wide.unfold(2, height, 1).unfold(3, width, 1)
+    down, across = torch.randint(2 * most + 1, (2, count), generator=generator)
+    return cuts[torch.arange(count), :, down, across]
 
 
 def random_light(

@@ -1,6 +1,5 @@
 """Train and evaluate a network: one epoch, and whole runs that can be resumed."""
 
-import codecs
 import io
 import json
 import math
@@ -16,15 +15,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, distributed, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.utils._pytree import tree_map
 from tqdm.auto import tqdm
 
 from helpers.catalog import replace
 from helpers.models import ARCHITECTURES
 
 Loader = Iterable[tuple[Tensor, Tensor]]  # batches: pictures (B, C, H, W) and labels (B,)
-# learning rates are often NumPy's; besides tensors and plain values, only these are read back
-NUMPY = [np._core.multiarray.scalar, np.dtype, codecs.encode]
-NUMPY += [np.dtypes.Float64DType, np.dtypes.Float32DType]
 
 
 @dataclass(frozen=True)
@@ -241,6 +238,11 @@ def _generators(model: nn.Module) -> dict:
     return {"cpu": torch} | ({} if kind == "cpu" else {kind: torch.get_device_module(kind)})
 
 
+def _plain(value: object) -> object:
+    """Make NumPy's numbers, which learning rates often are, Python's: no others are read back."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dict) -> None:
     """Write a run's files; each replaces the old one whole, whenever the process ends."""
     best = max(history, key=lambda row: (row["valid_accuracy"], -row["valid_loss"]))
@@ -253,8 +255,8 @@ def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dic
     numbers["parameters"] = sum(p.numel() for p in model.parameters())
     write_metrics(run, notes | numbers | {"device": next(model.parameters()).device.type})
     # last.pt at last: a run that dies sooner does this epoch once more, and writes all of it
-    state = {name: part.state_dict() for name, part in parts.items()}
-    state |= {"settings": settings, "history": history}
+    state = {name: tree_map(_plain, part.state_dict()) for name, part in parts.items()}
+    state |= {"model": model.state_dict(), "settings": settings, "history": history}
     state["random"] = {kind: of.get_rng_state() for kind, of in _generators(model).items()}
     buffer = io.BytesIO()  # made in memory first, so that a full disk is an OSError like any other
     torch.save(state, buffer)
@@ -268,8 +270,7 @@ def _resumed(run: Path, parts: dict, settings: str) -> list[dict]:
         return []
     rates = [group["lr"] for group in parts["optimizer"].param_groups]
     try:
-        with torch.serialization.safe_globals(NUMPY):
-            state = torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
         if state["settings"] != settings:
             raise ValueError(f"made with {state['settings']}; now it is {settings}")
         for name, part in parts.items():

@@ -16,9 +16,9 @@ MACHINE_PATH = r"(/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\)"
 def minutes(notebook: nbformat.NotebookNode) -> int:
     """Return how long it takes to read and do a step: what its header says.
 
-    The rule: 150 words a minute, 5 seconds for a line of code, half a minute for a figure, 4
-    minutes for an exercise, and one for the machine; to the nearest 5. `python -m workshop run`
-    measures the machine's part.
+    The rule: 120 words a minute, 8 lines of code a minute, half a minute for a figure, 7 minutes
+    for an exercise, and one for the machine; to the nearest 5. `python -m workshop run` measures
+    the machine's part.
     """
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -26,7 +26,7 @@ def minutes(notebook: nbformat.NotebookNode) -> int:
     lines = sum(len(re.findall(r"^\s*(?!###)\S", source, flags=re.M)) for source in code)
     figures = sum(bool(re.search(r"^\s*show_", source, flags=re.M)) for source in code)
     exercises = sum(bool(re.match(r"\w+ = checks\.", source)) for source in code)
-    return 5 * round((words / 150 + lines / 12 + figures / 2 + 4 * exercises + 1) / 5)
+    return 5 * round((words / 120 + lines / 8 + figures / 2 + 7 * exercises + 1) / 5)
 
 
 def faults(file):

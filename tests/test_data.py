@@ -5,6 +5,7 @@ import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +95,9 @@ def test_an_item_is_a_resized_picture_and_its_label(tiny):
     assert (picture.shape, picture.dtype) == ((1, 32, 32), torch.uint8)
     assert picture[..., :16].float().mean() > picture[..., 16:].float().mean() + 50
     assert images.labels.tolist() == [0, 1] * 6 and images.classes == CLASSES
+    stripes = np.tile(np.uint8([200, 0, 0, 0]), (64, 16))
+    write_png(tiny / "train_images" / "3.png", stripes)
+    assert (csv_images(tiny, size=16)[3][0] == 50).all()  # averaged: no stripe is left out
     assert csv_images(tiny, transform=lambda picture: picture / 255)[0][0].max() <= 1
     colour, _ = csv_images(tiny, channels=3, size=16)[0]
     assert colour.shape == (3, 16, 16) and torch.equal(colour[0], colour[2])
@@ -167,6 +171,7 @@ def test_hidden_files_and_folders_never_count(food, junk, capsys):
     file.write_bytes(b"junk")
     assert len(room.image_dataset(food, "train")) == 9
     assert not capsys.readouterr().out
+    assert room.is_picture(Path("A.JPG")) and not room.is_picture(Path("._a.jpg"))
 
 
 def test_what_is_left_out_is_said(food, capsys):
@@ -284,7 +289,7 @@ def test_pictures_are_decoded_once_until_one_changes(tiny, tmp_path, monkeypatch
     write_png(file, np.full((40, 48), 7, np.uint8))
     assert (decode_once(images, folder).images[0] == 7).all()
     assert decode_once(csv_images(tiny, size=16), folder).images.shape[-1] == 16
-    assert decode_once(csv_images(tiny, channels=3), folder).images.shape[1] == 3
+    assert decode_once(csv_images(tiny, size=16, channels=3), folder).images.shape[1] == 3
 
 
 def test_a_bad_picture_leaves_no_cache(tiny, tmp_path):

@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import os
+import pickle
 import stat
 import struct
 import sys
@@ -23,10 +24,13 @@ import numpy as np
 import psutil
 import pytest
 import test_fetch
+import torch
 from PIL import Image
 from test_fetch import FOOD, ZIP, Server, says, well
 
-from helpers import data, samples
+from helpers import data, samples, training, transfer
+from helpers.batches import Batches
+from helpers.models import LeNet
 from helpers.serve import MOST_BYTES, Predictor
 from workshop import fetch
 from workshop.mirror import Mirror
@@ -495,3 +499,78 @@ def test_the_mirror_gives_nothing_else_away(tmp_path):
             if name == fetch.SUMS:
                 assert body.split()[1::2] == [b"train.csv", b"test.csv"]
         server.shutdown()
+
+
+# Checkpoints and weights: a file that should be a training, a network, or pretrained weights. Each
+# is refused, and nothing in it is run.
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("evil",)
+
+
+def saved(content):
+    torch.save(content, buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
+def tensors(header, size=None):
+    return struct.pack("<Q", len(header) if size is None else size) + header
+
+
+def resume(folder):
+    model = LeNet(classes=2, size=20)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    batches = Batches(data.Pictures(torch.zeros(2, 1, 20, 20), torch.arange(2)))
+    return training.fit(model, batches, batches, optimizer, 1, folder, resume=True, desc=None)
+
+
+READERS = {
+    "last.pt": resume,
+    "model.safetensors": lambda folder: training.load_model(folder / "model.safetensors"),
+    "squeezenet1_1-b8a52dc0.pth": lambda folder: transfer.load_backbone("squeezenet1_1"),
+}
+TRAINING, NETWORK = "is damaged, or of another.*resume=False", "is damaged, or holds.*Train it"
+CHECKPOINTS = {
+    "last.pt, a command": (saved(Evil()), TRAINING),
+    "last.pt, a command in a history": (saved({"settings": "", "history": [Evil()]}), TRAINING),
+    "last.pt, a command of old": (pickle.dumps(Evil(), 2), TRAINING),
+    "last.pt, a list": (saved([1]), TRAINING),
+    "last.pt, a zip": (FOOD, TRAINING),
+    "last.pt, nonsense": (b"nonsense", TRAINING),
+    "model.safetensors, a command": (saved(Evil()), NETWORK),
+    "model.safetensors, no network": (tensors(b"{}"), NETWORK),
+    "model.safetensors, a huge header": (tensors(b"{}", 2**62), NETWORK),
+    "model.safetensors, nonsense": (b"nonsense", NETWORK),
+    "squeezenet1_1-b8a52dc0.pth, a command": (
+        saved({"features.0.weight": Evil()}),
+        "unsupported GLOBAL",
+    ),
+    "squeezenet1_1-b8a52dc0.pth, a command of old": (pickle.dumps(Evil(), 2), "magic|Weights only"),
+    "squeezenet1_1-b8a52dc0.pth, another network": (saved({"a": torch.zeros(1)}), "Missing key"),
+}
+
+
+@each(CHECKPOINTS)
+def test_checkpoints(name, make, outcome, home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = name.split(",")[0]
+    folder = home / "data" / "weights"
+    folder.mkdir(parents=True)
+    (folder / file).write_bytes(make)
+    with pytest.raises((ValueError, RuntimeError, pickle.UnpicklingError), match=outcome):
+        READERS[file](folder)
+    assert below(home) == ["data", "data/weights", f"data/weights/{file}"]
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("file, outcome", [("last.pt", TRAINING), ("model.safetensors", NETWORK)])
+def test_a_checkpoint_that_is_cut_off_is_not_taken_for_whole(file, outcome, tmp_path):
+    resume(tmp_path)
+    READERS[file](tmp_path)
+    whole = (tmp_path / file).read_bytes()
+    for length in [*range(0, len(whole), len(whole) // 40), len(whole) - 1]:
+        (tmp_path / file).write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=outcome):
+            READERS[file](tmp_path)

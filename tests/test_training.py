@@ -193,6 +193,13 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path, kind):
     assert same_run(tmp_path / "cut", tmp_path / "whole")
 
 
+@pytest.mark.parametrize("make", [batches, lambda **_: loader()])
+def test_each_epoch_has_its_own_order_and_each_batch_its_rate(make):
+    parts = setup(schedule=one_cycle(), train=make(shuffle=True))
+    fit(**parts, epochs=4)
+    assert parts["train"].sampler.epoch == 4 and parts["scheduler"].last_epoch == 12
+
+
 def test_the_plateau_is_told_the_loss_once_an_epoch():
     parts = setup(schedule=plateau)
     fit(**parts, epochs=3)  # the loss never falls to 0.0001 of it: the rate goes down twice
