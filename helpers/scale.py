@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ def train_food(run: Path, epochs: int = 8, resume: bool = False) -> None:
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     if resume:
         share_checkpoint(accelerator, run / "last.pt")
-    desc = "Epoch" if accelerator.is_main_process else None
+    desc = "Epoch" if accelerator.is_main_process and sys.stderr.isatty() else None
     fit(model, loader, Batches(test), optimizer, epochs, run=run, resume=resume, desc=desc)
 
 

@@ -182,21 +182,19 @@ def photo_input():
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
     shutil.rmtree(uploads, ignore_errors=True)  # a page that was killed may have left some
 
-    class Photo(gr.Image):
-        is_template = True  # the browser shows Gradio's own
+    def uploaded(path: str) -> str:
+        if not Path(path or "").resolve().is_relative_to(uploads.resolve()):
+            raise gr.Error("This file was not uploaded: send the picture itself.")
+        return path
 
-        def preprocess(self, payload):
-            return payload and self._uploaded(payload.path)
+    async def kept(path: str) -> str:
+        return uploaded(path)
 
-        async def async_move_resource_to_block_cache(self, path):
-            return self._uploaded(path)
-
-        def _uploaded(self, path):
-            if not Path(path or "").resolve().is_relative_to(uploads.resolve()):
-                raise gr.Error("This file was not uploaded: send the picture itself.")
-            return path
-
-    return Photo(type="filepath", sources=["upload", "webcam"], label="Your picture")
+    # on the object: Gradio would write a file beside this one for a class of ours
+    photo = gr.Image(type="filepath", sources=["upload", "webcam"], label="Your picture")
+    photo.preprocess = lambda payload: payload and uploaded(payload.path)
+    photo.async_move_resource_to_block_cache = kept
+    return photo
 
 
 def page(predictor: Predictor):
