@@ -284,6 +284,7 @@ def test_what_is_scarce_or_does_not_fit_warns(home, monkeypatch, check, change, 
 def test_errors_on_the_command_line_are_sentences(home, monkeypatch, capsys):
     monkeypatch.setattr("helpers.samples.sample_folder", lambda facts: home.read_text())  # a folder
     monkeypatch.setitem(sys.modules, "workshop.fetch", None)
+    monkeypatch.delattr("workshop.fetch", raising=False)  # another test may have imported it
     assert main(["samples"]) == main(["data"]) == main(["run", "--only", "77"]) == 1
     printed = capsys.readouterr().err
     assert "Traceback" not in printed and "python -m workshop doctor" in printed
