@@ -33,7 +33,7 @@ clean:  ## remove .venv, build/, runs/, samples and caches; no real data, not wo
 	@rm -rf .venv
 
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, this is %d.%d. Try: make PYTHON=python3.12 …' % sys.version_info[:2])"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11, 4) and 'Python 3.11.4 or newer is needed, this is %d.%d.%d. Try: make PYTHON=python3.12 …' % sys.version_info[:3])"
 	@echo "Setting up .venv. The first time this downloads a few gigabytes and takes some minutes."
 	@$(PYTHON) -m venv .venv
 	@echo "1/2 installing the packages in requirements.txt …"
