@@ -204,11 +204,9 @@ def peak(way: str, count: int) -> float:
 def memory(quick: bool, scratch: Path) -> Iterator[Row]:
     """The memory that caching takes, at some pictures and at five times as many."""
     few = 400 if quick else 800
-    work, what = (
-        f"Peak memory while caching features of {5 * few:,} pictures",
-        "8 photographs, 64×64",
-    )
-    row = partial(Row, work, what, "flat, at least 5× lower", unit="MB")
+    work = f"Peak memory while caching features of {5 * few:,} pictures"
+    what, goal = "8 photographs, 64×64", "flat, at least 5× lower"
+    row = partial(Row, work, what, goal, unit="MB")
     if sys.platform != "linux":
         yield row()
         return
