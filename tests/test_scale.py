@@ -61,7 +61,6 @@ def test_two_processes_have_the_losses_of_one_and_resume_for_each_other(alone, t
     words = ["--standalone", "--nproc-per-node", "2", script]
     result = run_process([*TORCHRUN, *words], **ENVIRONMENT, PYTHONPATH=REPOSITORY)
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count("Epoch 2/2: 100%") <= 2  # one bar
     seen = [torch.load(run_folder("food", f"{rank}.pt")) for rank in range(2)]
     assert [threads for _, threads in seen] == [1, 1]  # more hang where a notebook has forked them
     first, second = (batches for batches, _ in seen)
@@ -120,8 +119,8 @@ $inside ip address add 192.168.1.11/24 dev second
 ip link set first up
 $inside ip link set lo up
 $inside ip link set second up
-WORKSHOP_HOME=$SECOND GLOO_SOCKET_IFNAME=second $inside $THERE & there=$!
-WORKSHOP_HOME=$FIRST GLOO_SOCKET_IFNAME=first $HERE
+WORKSHOP_HOME=$SECOND GLOO_SOCKET_IFNAME=second $inside timeout 120 $THERE & there=$!
+WORKSHOP_HOME=$FIRST GLOO_SOCKET_IFNAME=first timeout 120 $HERE
 wait $there
 """
 
