@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,8 @@ from helpers.batches import Batches, photo_augment
 from helpers.catalog import REPOSITORY, home
 from helpers.data import Pictures, decode_once, image_dataset, open_data, pictures
 from helpers.models import CompactVGG, LeNet
-from helpers.training import best_device, evaluate, mixed_precision, train_epoch
+from helpers.report import predict
+from helpers.training import best_device, mixed_precision, train_epoch
 from helpers.transfer import Backbone, FeatureCache
 from workshop.notebooks import execute
 from workshop.room import notebook_files
@@ -99,17 +101,19 @@ def cifar(quick: bool, scratch: Path) -> Iterator[Row]:
     yield Row(work, what, "under 3 %", ours=shares, unit="%", most=3)
 
 
-def ours_trained(data, train: Pictures, epochs: float, seed: int = 0) -> nn.Module:
-    """Train step 11's small network, as step 11 does, for a part of an epoch or for several."""
+def ours_trained(
+    data, train: Pictures, epochs: float, size: int, widths: tuple, seed: int = 0
+) -> nn.Module:
+    """Train a small network with step 11's recipe, for a part of an epoch or for several."""
     torch.manual_seed(seed)
-    model = CompactVGG(10, widths=(32, 64, 128), patch=2)
+    model, rate = CompactVGG(10, widths, patch=2), 0.2 * size / 128
     model.to(best_device(), memory_format=torch.channels_last)
-    options = {"batch_size": 128, "shuffle": True, "seed": seed}
+    options = {"batch_size": size, "shuffle": True, "seed": seed}
     batches = Batches(train, data.facts.mean, data.facts.std, **options)
     steps = max(2, round(epochs * len(batches)))
     options = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
-    optimizer = torch.optim.SGD(model.parameters(), 0.2, **options)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, steps)
+    optimizer = torch.optim.SGD(model.parameters(), rate, **options)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     precision = mixed_precision(best_device())
     for epoch in range(math.ceil(steps / len(batches))):
         batches.sampler.set_epoch(epoch)
@@ -123,26 +127,31 @@ def training(quick: bool, scratch: Path) -> Iterator[Row]:
     data = open_data("cifar10")
     train = pictures(data, "train")[: 4000 if quick else None]
     facts, what = data.facts, f"{data.source}, {len(train):,} pictures"
-    tests = Batches(pictures(data, "test"), facts.mean, facts.std, batch_size=500)
+    test = pictures(data, "test")
+    mirrored = Pictures(test.images.flip(-1), test.labels)
 
-    def accuracy(model: nn.Module) -> float:
-        return 100 * evaluate(model, tests, nn.CrossEntropyLoss()).accuracy
+    def accuracy(model: nn.Module, *looks: Pictures) -> float:
+        batches = [Batches(look, facts.mean, facts.std, batch_size=500) for look in looks]
+        named = sum(predict(model, look) for look in batches).argmax(dim=1)
+        return 100 * (named == test.labels).float().mean().item()
 
     torch.manual_seed(0)
     plain, trained = LeNet(10, channels=3, size=32), []
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.001, momentum=0.9)
     items = courses.OneArrayAtATime(train.images, train.labels, facts.mean, facts.std)
-    slow, part, few = DataLoader(items, 128, shuffle=True), 10 // (3 if quick else 5), 0.4
+    slow, part = DataLoader(items, 128, shuffle=True), 10 // (3 if quick else 5)
     course = seconds(lambda: courses.train_epochs(plain, slow, optimizer, part))
-    ours = seconds(lambda: trained.append(ours_trained(data, train, few, seed=len(trained))))
+    few = partial(ours_trained, data, train, 0.4, 64, (16, 32, 64))
+    ours = seconds(lambda: trained.append(few(seed=len(trained))))
     found = in_turn(lambda: 10 / part * course(), ours, quick, warm_up=False)
-    reached, worst = accuracy(plain), min(map(accuracy, trained))
+    reached, worst = accuracy(plain, test), min(accuracy(model, test) for model in trained)
     work = "CIFAR-10: seconds to the accuracy of the course's ten epochs"
     yield Row(work, what, "at least 10×", **found, ratio=10, met=worst >= reached)
-    allowed, taken = (sorted(times)[len(times) // 2] for times in found.values())
-    epochs, models = 0.85 * allowed * few / taken, []
-    used = seconds(lambda: models.append(ours_trained(data, train, epochs)))()
-    ours = accuracy(models[0])
+    allowed = statistics.median(found["course"])
+    larger = partial(ours_trained, data, train, size=128, widths=(32, 64, 128))
+    epochs = 0.85 * allowed * 0.2 / seconds(lambda: larger(0.2))()
+    used = seconds(lambda: trained.append(larger(epochs)))()
+    ours = accuracy(trained[-1], test, mirrored)  # asked twice, see step 11
     work = "CIFAR-10: accuracy in the wall time of the course's ten epochs"
     met = ours >= 80 and used <= allowed
     yield Row(work, what, "at least 80 %", (reached,), (ours,), unit="%", met=met)
