@@ -93,12 +93,6 @@ def says(status, body=b"", kind="application/zip", length=None):
     return give
 
 
-def slow_head(handler, whole, start):
-    for byte in b"HTTP/1.0 200 OK\r\nX-Slow: " + b"x" * 100:
-        handler.wfile.write(bytes([byte]))
-        time.sleep(0.05)
-
-
 def no_ranges(handler, whole, start):
     well(handler, whole, 0)
 
@@ -176,12 +170,8 @@ def test_what_is_here_is_not_fetched_again(home, official, capsys):
     assert said.splitlines()[-1].startswith("Here already: ")
 
 
-@pytest.mark.parametrize(
-    "bad", [gone, busy, flipped, page, slow_head, cut(1000), drip(1000, 0.02), None]
-)
-def test_the_next_address_is_tried(home, official, monkeypatch, capsys, bad):
-    monkeypatch.setattr(room, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(room, "SLOW_SECONDS", 0.2)
+@pytest.mark.parametrize("bad", [gone, busy, flipped, page, cut(1000), None])
+def test_the_next_address_is_tried(home, official, capsys, bad):
     with Server({ZIP: FOOD}, bad) as first, Server({ZIP: FOOD}) as second:
         official(first, second)
         if bad is None:  # nobody is there
@@ -210,8 +200,7 @@ def test_the_mirror_comes_first_and_the_official_address_after_it(home, official
     [
         ("WORKSHOP_MIRROR", "ftp://127.0.0.1", "No connection adapters were found for 'ftp"),
         ("WORKSHOP_MIRROR", "nobody.invalid:80", "there is no connection (ConnectionError)"),
-        ("ALL_PROXY", "socks5://127.0.0.1:1", "or ALL_PROXY names does not lead there"),
-        ("HTTP_PROXY", "http://127.0.0.1:1", "the proxy that HTTP_PROXY, HTTPS_PROXY or"),
+        ("HTTP_PROXY", "http://127.0.0.1:1", "there is no connection (ProxyError)"),
     ],
 )
 def test_without_a_connection_it_says_so_at_once(
@@ -347,29 +336,19 @@ def test_two_at_once_do_not_mix(home, official):
         fetch("food")
 
 
-def test_a_folder_that_is_none_is_named(home, tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match="no folder .*stick. Is the USB stick plugged in?"):
+def test_a_folder_with_nothing_known_is_named(home, tmp_path):
+    with pytest.raises(FileNotFoundError, match="stick"):
         take(tmp_path / "stick")
     with pytest.raises(FileNotFoundError, match="has no file that this workshop knows"):
         take(tmp_path)
-    if pwd := sys.modules.get("pwd"):
-        monkeypatch.delenv("HOME")
-        monkeypatch.setattr(pwd, "getpwuid", lambda user: {}[user])  # nobody knows this user
-        with pytest.raises(FileNotFoundError, match="~/x: ~ is no folder here. Write the whole"):
-            take("~/x")
 
 
 def test_the_table_says_what_is_here(home, official, tmp_path):
     official()
     (tmp_path / ZIP).write_bytes(FOOD)
     take(tmp_path)
-    folder = home / "data" / "cifar10" / "real" / "cifar-10-batches-py"
-    folder.mkdir(parents=True)
-    for need in catalog.CIFAR10.needs:
-        (folder.parent / need).write_bytes(b"damaged")
     said = table()
-    assert "food: Pizza, steak, sushi (0 MB)\n    here: the real one, 6 train, 6 test pict" in said
-    assert "cifar10: CIFAR-10 (170 MB)\n    here: the real one, damaged: " in said
+    assert "food: Pizza, steak, sushi (0 MB)\n    here: the real one\n" in said
     assert "pets: Dogs and cats (839 MB)\n    here: nothing; the sample comes at first" in said
     assert "vgg16: weights (553 MB)\n    here: nothing" in said
     assert "get it: python -m workshop data pets" in said

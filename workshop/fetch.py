@@ -6,9 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from threading import Thread
 from zlib import crc32
 
 import requests
@@ -34,15 +32,9 @@ TRIES = 5
 PAUSE_SECONDS = 1.0  # before the second try; doubled for each one after
 PIECE = 256 * 1024  # bytes
 TIMEOUT = (10.0, 10.0)  # seconds: to connect, and without a byte
-HEAD_SECONDS = 20.0  # until an answer has begun
-SLOW_SECONDS, LEAST_SPEED = 20.0, 20_000  # fewer bytes a second for so long: it is given up
 INSTEAD = (
     "The notebooks run without it. For the real thing try another network, the instructor's mirror "
     "(set WORKSHOP_MIRROR) or a folder or USB stick (--from DIR)."
-)
-PROXY = (
-    "the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names does not lead there: correct it, "
-    "unset it, or list this address in NO_PROXY"
 )
 
 
@@ -52,7 +44,7 @@ def fetch(name: str, source: Path | None = None) -> Path:
     They come from the folder `source`, else from the mirror that WORKSHOP_MIRROR names, else from
     the official addresses.
     """
-    wanted, folder, facts = files(name), _folder(source), DATA_SETS.get(name)
+    wanted, facts = files(name), DATA_SETS.get(name)
     target = data_folder(name) / "real" if facts else weights_folder() / wanted[0].file
     if target.exists():
         if facts and (missing := _missing(facts, target)):
@@ -62,12 +54,12 @@ def fetch(name: str, source: Path | None = None) -> Path:
     work = target.parent / f"download-{name}"
     work.mkdir(parents=True, exist_ok=True)
     with FileLock(target.parent / f".{name}.lock", timeout=0):  # one process at a time
-        sums = {} if wanted[0].hash and not folder else _sums(folder, work)
+        sums = {} if wanted[0].hash and not source else _sums(source, work)
         if wanted is BY_HAND:
-            there = {path.name for path in folder.iterdir()} if folder else set(sums)
+            there = {path.name for path in source.iterdir()} if source else set(sums)
             wanted = _offered(facts, there)
-        get, bring = (_take, shutil.copyfile) if folder else (_download, shutil.move)
-        got = [get(archive, folder or work, sums) for archive in wanted]
+        get, bring = (_take, shutil.copyfile) if source else (_download, shutil.move)
+        got = [get(archive, source or work, sums) for archive in wanted]
         replace(target, lambda part: _fill(part, facts, got, bring))
         shutil.rmtree(work)
     print(f"Here now: {target}")
@@ -76,7 +68,7 @@ def fetch(name: str, source: Path | None = None) -> Path:
 
 def take(source: Path) -> None:
     """Get every data set and weight file that a folder has."""
-    there = {path.name for path in _folder(source).iterdir()}
+    there = {path.name for path in source.iterdir()}
     names = [name for name in (*DATA_SETS, *WEIGHTS) if files(name)[0].file in there]
     if not names:
         raise FileNotFoundError(f"{source} has no file that this workshop knows.")
@@ -122,13 +114,10 @@ def table() -> str:
 
 
 def _state(facts: DataSet) -> str:
-    real, sample = data_folder(facts.name) / "real", data_folder(facts.name) / "sample"
-    if _missing(facts, real):
-        return "the sample" if sample.is_dir() else "nothing; the sample comes at first use"
-    try:
-        return f"the real one, {_count(facts, real)} pictures"
-    except (OSError, ValueError) as error:
-        return f"the real one, damaged: {error}"
+    if not _missing(facts, data_folder(facts.name) / "real"):
+        return "the real one"
+    is_there = (data_folder(facts.name) / "sample").is_dir()
+    return "the sample" if is_there else "nothing; the sample comes at first use"
 
 
 def _missing(facts: DataSet, folder: Path) -> list[str]:
@@ -145,27 +134,16 @@ def _count(facts: DataSet, root: Path) -> str:
     return ", ".join(counts)
 
 
-def _folder(source: Path | None) -> Path | None:
-    """Return the folder that was given with --from."""
-    try:
-        folder = source and Path(source).expanduser()
-    except RuntimeError:
-        raise FileNotFoundError(f"{source}: ~ is no folder here. Write the whole path.") from None
-    if folder and not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}. Is the USB stick plugged in?")
-    return folder
-
-
 def _mirror() -> list[str]:
     """Return the mirror's address, if one is set; people leave out its http://."""
     address = os.environ.get("WORKSHOP_MIRROR", "").strip().rstrip("/")
     return [address if "://" in address else f"http://{address}"] if address else []
 
 
-def _sums(folder: Path | None, work: Path) -> dict[str, str]:
+def _sums(source: Path | None, work: Path) -> dict[str, str]:
     """Return what a folder's or else the mirror's SHA256SUMS lists: "sha256:…" by file name."""
-    listed = (folder or work) / SUMS
-    if not folder:
+    listed = (source or work) / SUMS
+    if not source:
         listed.unlink(missing_ok=True)
         for address in _mirror():
             try:
@@ -198,11 +176,11 @@ def _fits(file: Path, known: str, size: int) -> bool:
         return hashlib.file_digest(stream, kind).hexdigest().startswith(digits)
 
 
-def _take(archive: Archive, folder: Path, sums: dict[str, str]) -> Path:
-    """Return a file of a folder, verified; or the folder that was unpacked from it."""
-    file, listed = folder / archive.file, sums.get(archive.file, "")
+def _take(archive: Archive, source: Path, sums: dict[str, str]) -> Path:
+    """Return a file of the folder `source`, verified; or the folder that was unpacked from it."""
+    file, listed = source / archive.file, sums.get(archive.file, "")
     if archive in BY_HAND and not file.is_file():
-        return folder / file.stem
+        return source / file.stem
     if _fits(file, archive.hash or listed, archive.size):
         return file
     if archive.unpacked and listed and _fits(file, listed, 0):
@@ -220,17 +198,16 @@ def _download(archive: Archive, work: Path, sums: dict[str, str]) -> Path:
     places = [(url, archive.hash) for url in archive.urls]
     if known := archive.hash or sums.get(archive.file, ""):  # the official one goes before
         places = [(f"{address}/{archive.file}", known) for address in _mirror()] + places
-    file, largest = work / archive.file, 2 * archive.size or LARGEST
+    file = work / archive.file
     for url, known in places:
-        is_last = url == places[-1][0]
-        try:  # a slow server is borne with only where there is no other
-            _receive_all(url, file, largest, LEAST_SPEED if is_last else 5 * LEAST_SPEED)
+        try:
+            _receive_all(url, file, 2 * archive.size or LARGEST)
             if _fits(file, known, archive.size):
                 return file
             file.unlink()
             raise ConnectionError(f"{url} is damaged or another file. It was deleted.")
         except ConnectionError as error:
-            if is_last:
+            if url == places[-1][0]:
                 raise ConnectionError(f"{error} {INSTEAD}") from error
             print(f"{error} Trying the next address.")
 
@@ -260,55 +237,32 @@ def _fill(part: Path, facts: DataSet | None, got: list[Path], bring: Callable) -
     print(f"{facts.title}: {_count(facts, part)} pictures")
 
 
-def _receive_all(url: str, file: Path, largest: int, speed: float = LEAST_SPEED) -> None:
+def _receive_all(url: str, file: Path, largest: int) -> None:
     """Download a file; what a broken download leaves is gone on with, now or by the next call."""
     part = file.with_name(f"{file.name}.{crc32(url.encode()):08x}.part")  # never of two addresses
     for attempt in range(1, TRIES + 1):
         try:
-            _receive(url, part, largest, speed)
+            _receive(url, part, largest)
             part.replace(file)
             return
         except (requests.RequestException, HTTPError) as error:
-            reason, is_answer = str(error), isinstance(error, requests.HTTPError)
-            if not is_answer and requests.utils.get_environ_proxies(url):
-                reason = f"{PROXY} ({type(error).__name__})"
-            elif isinstance(error, requests.ConnectionError):
-                reason = f"there is no connection ({type(error).__name__})"
+            is_lost = isinstance(error, requests.ConnectionError)
+            reason = f"there is no connection ({type(error).__name__})" if is_lost else error
             if attempt == TRIES or not part.is_file():  # nothing came: it did not break off
                 raise ConnectionError(f"{url}: {reason}.") from error
             print(f"{url} broke off ({reason}). Going on.")
             time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
 
 
-def _answer(url: str, start: int) -> requests.Response:
-    """Ask for a file from the byte `start` on, and wait for the answer to begin.
-
-    In a thread, because the timeout of requests begins anew with every byte of a head.
-    """
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    answer = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(requests.get(url, headers=headers, stream=True, timeout=TIMEOUT))
-        except Exception as error:
-            answer.set_exception(error)
-
-    Thread(target=ask, daemon=True).start()
-    try:
-        return answer.result(HEAD_SECONDS)
-    except TimeoutError:
-        raise ConnectionError(f"{url} gives no answer in {HEAD_SECONDS:.0f} seconds.") from None
-
-
-def _receive(url: str, part: Path, largest: int, speed: float) -> None:
+def _receive(url: str, part: Path, largest: int) -> None:
     """Append to `part` what it lacks."""
     start = part.stat().st_size if part.is_file() else 0
-    with _answer(url, start) as response:
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if response.status_code == 416:
             part.unlink()  # longer than the file: it belongs to something else
         response.raise_for_status()
-        # read1 returns what has come; read would wait until a slow server has filled a piece
+        # read1 returns what has come; read would lose the piece in which a connection breaks
         piece = response.raw.read1(PIECE, decode_content=False)
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
         if is_page or piece.lower().startswith((b"<!doctype", b"<html")):
@@ -320,18 +274,9 @@ def _receive(url: str, part: Path, largest: int, speed: float) -> None:
         total = start + len(piece) + (response.raw.length_remaining or 0)
         name = url.rsplit("/", 1)[-1]
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name)
-        since, before = time.monotonic(), start
         with part.open("ab" if start else "wb") as file, bar:
             while piece:
                 bar.update(file.write(piece))
                 if max(total, file.tell()) > largest:
                     raise ConnectionError(f"{url} is far too large: it is not the file expected.")
-                seconds, came = time.monotonic() - since, file.tell() - before
-                if seconds > SLOW_SECONDS:
-                    if came < speed * seconds:
-                        raise ConnectionError(
-                            f"{url} is too slow ({came / seconds / 1e3:.1f} kB/s). What came is "
-                            "kept: run this again to go on."
-                        )
-                    since, before = time.monotonic(), file.tell()
                 piece = response.raw.read1(PIECE, decode_content=False)
