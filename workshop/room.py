@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,6 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = 'raise NotImplementedError("Write your code in place of this line.")'
 SEAL, NO_HASH = '"workshop": "{}"', "0" * 64  # in the metadata of a copy: the hash of its text
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PICTURES = {"image/png", "image/jpeg", "image/svg+xml"}
-SLIDE_LINES = 18  # of code and text, in letters that the back of the room can read
-SHORT_LINES = 4  # such a cell stays with the one above, for example the check of an exercise
 
 
 def notebook_files(only: str | None = None) -> list[Path]:
@@ -95,70 +92,49 @@ def _renew(target: Path, content: bytes, fresh: bool) -> tuple[str, str]:
     """Put a copy in place; return what was done, and the name that this is about.
 
     Nothing is ever overwritten, so it does not matter who else writes here at the same instant:
-    the old file moves to a name that only this process has, and the new one takes an empty place.
+    the old file moves to a name that nobody else has, and the new one takes an empty place.
     """
     if _create(target, content):
         return "new", target.name
-    before = _read(target)
-    if before == content:
-        return "", target.name
-    if not (fresh or _is_untouched(before)):
-        return "kept", target.name
-    aside = _free_name(target)
+    now = f"{datetime.now():%Y-%m-%d %H.%M.%S} {uuid.uuid4().hex[:6]}"
+    aside = target.with_stem(f"{target.stem} {now}")
     try:
-        target.replace(aside)
-    except OSError as error:
-        aside.unlink()
-        if isinstance(error, FileNotFoundError):  # another process was sooner, and makes a new one
+        before = target.read_bytes()
+        if before == content:
             return "", target.name
-        raise
+        if not (fresh or _is_untouched(before)):
+            return "kept", target.name
+        target.rename(aside)
+    except FileNotFoundError:  # another process was sooner, and makes a new one
+        return "", target.name
     _create(target, content)
-    if _is_untouched(_read(aside)):
-        aside.unlink()
-        return "updated", target.name
-    return "moved", aside.name
-
-
-def _read(file: Path) -> bytes:
-    """Return what is in a file; nothing where it cannot be read."""
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""
+    if not _is_untouched(aside.read_bytes()):
+        return "moved", aside.name
+    aside.unlink()
+    return "updated", target.name
 
 
 def _create(target: Path, content: bytes) -> bool:
     """Make a file, whole at once, unless something has that name; return whether it was made."""
     if os.path.lexists(target):
         return False
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as place:
+    with (
+        contextlib.suppress(FileExistsError),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as place,
+    ):
         whole = Path(place, target.name)
         whole.write_bytes(content)
         try:
             target.hardlink_to(whole)  # unlike a move, it replaces nothing
-        except FileExistsError:
-            return False
-        except OSError:  # a disk without links, such as a USB stick
-            with contextlib.suppress(FileExistsError), target.open("xb") as stream:
-                return stream.write(content) > 0
-            return False
-    return True
-
-
-def _free_name(target: Path) -> Path:
-    """Make an empty file with the time in its name, which nobody else has, and return it."""
-    for number in itertools.count(1):
-        file = target.with_stem(f"{target.stem} {datetime.now():%Y-%m-%d %H.%M.%S} {number}")
-        with contextlib.suppress(FileExistsError):
-            file.open("x").close()
-            return file
+        except OSError:  # it is there, or the disk has no links, such as a USB stick
+            with target.open("xb") as stream:  # replaces nothing either
+                stream.write(content)
+        return True
+    return False
 
 
 def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy without what only a kernel or an attendee needs.
-
-    That is the progress bars, which a page can only show empty, and the lines that mark solutions.
-    """
+    """Return a copy without progress bars, which a page shows empty, and marks of solutions."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -169,42 +145,27 @@ def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def with_slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Give every cell that has none a slide type, and return the notebook.
+    """Give every cell that has no slide type one, and return the notebook.
 
-    A heading begins a slide. What no longer fits goes on in a subslide (the arrow down), but code
-    stays with the text before it.
+    A heading begins a slide; text after code a subslide (the arrow down). Long ones are scrolled.
     """
-    lines, after_text = 0, False  # on the slide so far
-    for cell, following in itertools.zip_longest(notebook.cells, notebook.cells[1:]):
-        is_text, height, kind = cell.cell_type == "markdown", _height(cell), "-"
-        has_code = is_text and following is not None and following.cell_type == "code"
-        needed = height + (_height(following) if has_code else 0)
-        if is_text and re.search(r"^##? ", cell.source, flags=re.M):
+    before = "code"
+    for cell in notebook.cells:
+        kind = "-"
+        if cell.cell_type == "markdown" and re.search(r"^##? ", cell.source, flags=re.M):
             kind = "slide"
-        elif lines + needed > SLIDE_LINES and not (after_text and not is_text):
-            kind = "subslide" if is_text or height > SHORT_LINES else "-"
-        kind = cell.metadata.setdefault("slideshow", {}).setdefault("slide_type", kind)
-        lines = height + (0 if kind in ("slide", "subslide") else lines)
-        after_text = is_text
+        elif cell.cell_type == "markdown" and before == "code":
+            kind = "subslide"
+        cell.metadata.setdefault("slideshow", {}).setdefault("slide_type", kind)
+        before = cell.cell_type
     return notebook
-
-
-def _height(cell: nbformat.NotebookNode) -> int:
-    """Return about how many lines a cell takes on the screen."""
-    height = sum(1 + len(line) // 90 for line in cell.source.splitlines() if line.strip())
-    for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        text = str(output.get("text", data.get("text/plain", "")))
-        height += 10 if PICTURES & set(data) else len(text.splitlines())
-    return height
 
 
 def present_copies() -> Path:
     """Copy the complete notebooks, with their outputs and as slides, and return the folder.
 
-    An instructor runs cells, tries things and saves: in notebooks/, that would change files under
-    version control in the middle of a talk. Each start makes the copies anew, so that every talk
-    begins with the outputs that were checked. Other files in the folder stay.
+    An instructor tries things and saves: that must not change notebooks/. Each start makes the
+    copies anew; other files in the folder stay.
     """
     folder = home() / "build" / "present"
     for file in notebook_files():
