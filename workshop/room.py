@@ -19,7 +19,7 @@ import nbformat
 from ipykernel.kernelspec import get_kernel_dict
 
 from helpers.catalog import REPOSITORY, home, replace
-from workshop.doctor import can_write, user_home
+from workshop.doctor import can_write
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings, the look of the slides
@@ -188,12 +188,10 @@ def jupyter_environment() -> dict[str, str]:
     for name, first in (("JUPYTER_PATH", place), ("JUPYTER_CONFIG_PATH", JUPYTER)):
         folders = [str(first), *os.environ.get(name, "").split(os.pathsep)]
         variables[name] = os.pathsep.join(dict.fromkeys(filter(None, folders)))
-    if not (user_home() and can_write(user_home())):
+    if not can_write(Path.home()):
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
             variables[name] = str(place / name.lower())
         variables |= {"IPYTHONDIR": str(place / "ipython"), "MPLCONFIGDIR": str(place / "mpl")}
-        if not user_home():
-            variables["HOME"] = str(place)
     return variables
 
 
