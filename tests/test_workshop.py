@@ -249,6 +249,11 @@ def test_what_is_broken_is_named_with_the_way_out(tmp_path, name, code, checks, 
 Memory, Disk = namedtuple("Memory", "total"), namedtuple("Disk", "free")
 
 
+def set_version(patch, *versions):
+    found = [SimpleNamespace(version=version) for version in versions]
+    patch.setattr("importlib.metadata.distributions", lambda name: found)
+
+
 def set_card(patch, version):
     patch.setattr("torch.version.cuda", version)
     patch.setattr("subprocess.getoutput", lambda command, errors: "GPU 0: NVIDIA T4 (UUID: x)")
@@ -263,8 +268,8 @@ def set_card(patch, version):
         ("folders", lambda p: p.setattr("shutil.disk_usage", lambda _: Disk(1e9)), "not for the"),
         ("folders", lambda p: p.setenv("WORKSHOP_HOME", "/proc/x"), "Set WORKSHOP_HOME"),
         ("folders", lambda p: p.setattr(Path, "home", lambda: Path("/proc")), "lab` does without"),
-        ("packages", lambda p: p.setattr(doctor, "installed", lambda _: None), "pip install"),
-        ("packages", lambda p: p.setattr(doctor, "installed", lambda _: "0.1"), "torch 0.1"),
+        ("packages", lambda p: set_version(p), "pip install"),
+        ("packages", lambda p: set_version(p, "0.1"), "torch 0.1"),
         ("device", lambda p: set_card(p, None), "--force-reinstall torch==2"),
         ("device", lambda p: set_card(p, "13.0"), "does not see the NVIDIA card"),
         ("device", lambda p: p.setattr("helpers.training.best_device", lambda: "xpu"), "xpu fails"),

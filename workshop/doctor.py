@@ -78,12 +78,8 @@ def versions() -> dict:
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = [Requirement(line) for line in project["dependencies"] if "opencv" not in line]
-    return {one: installed(one.name) for one in wanted}
-
-
-def installed(name: str) -> str | None:
-    """Return the version of an installed package, or None."""
-    return next((one.version for one in importlib.metadata.distributions(name=name)), None)
+    here = {one: [*importlib.metadata.distributions(name=one.name)] for one in wanted}
+    return {one: builds[0].version if builds else None for one, builds in here.items()}
 
 
 def packages() -> Check:
@@ -249,5 +245,4 @@ def verdict(checks: list[Check]) -> str:
 
 def _short(error: Exception) -> str:
     """Return the first line of an error, without the paths that long ones carry."""
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {error}".splitlines()[0][:150]
