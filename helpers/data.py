@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -26,7 +26,6 @@ ENDINGS = ("png", "jpg", "jpeg", "jfif", "mpo", "webp", "bmp", "tif", "tiff", "g
 MOST_PIXELS = 100_000_000  # a picture with more is a mistake or a bomb
 MOST_SCANS = 100  # of a JPEG, 12 if it is huge: each one decodes all of it again, and 12 are usual
 LEAST_SIDE, LONGEST = 16, 50  # pixels; times the shorter side
-AT_ONCE = 256  # pictures that are decoded side by side
 ARRAY_NAMES = ("numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct")  # in a pickle
 
 
@@ -47,8 +46,6 @@ def open_data(name: str) -> OpenedData:
     if name not in DATA_SETS:
         raise KeyError(f"No data set is called {name!r}. There are: {', '.join(DATA_SETS)}.")
     facts, wanted = DATA_SETS[name], os.environ.get("WORKSHOP_DATA", "")
-    if wanted not in ("", "sample", "real"):
-        raise ValueError(f"WORKSHOP_DATA is {wanted!r}. Set it to sample or real, or unset it.")
     real = data_folder(name) / "real"
     missing = [part for part in facts.needs if not (real / part).exists()]
     if wanted == "real" and missing:
@@ -103,9 +100,12 @@ def open_picture(source: Path | bytes, channels: int = 3) -> Image.Image:
         raise ValueError(f"{name} cannot be used: {error}.") from error
 
 
-def read_picture(path: Path, channels: int = 3) -> np.ndarray:
-    """Read one picture as uint8: grey (height, width), or RGB (height, width, 3)."""
-    return np.asarray(open_picture(path, channels))
+def squeezed(picture: Image.Image, size: int) -> Tensor:
+    """Return a picture, squeezed into a square, as uint8 (C, size, size)."""
+    # INTER_AREA averages, so fine noise does not alias; enlarging it would show blocks
+    method = cv2.INTER_AREA if min(picture.size) > size else cv2.INTER_LINEAR
+    pixels = cv2.resize(np.asarray(picture), (size, size), interpolation=method)
+    return torch.from_numpy(pixels).view(size, size, -1).permute(2, 0, 1).contiguous()
 
 
 @dataclass(frozen=True)
@@ -138,51 +138,35 @@ class _Images(Dataset):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = torch.from_numpy(self.pixels(index))  # (C, size, size) uint8
-        if self.transform is not None:
-            picture = self.transform(picture)
-        return picture, self.samples[index][1]
+        picture = self.pixels(index)
+        return self.transform(picture) if self.transform else picture, self.samples[index][1]
 
-    def pixels(self, index: int) -> np.ndarray:
-        """Return one picture, squeezed into a square, as uint8 (C, size, size)."""
-        picture = read_picture(self.samples[index][0], self.channels)
-        # INTER_AREA averages, so fine noise does not alias; enlarging it would show blocks
-        method = cv2.INTER_AREA if min(picture.shape[:2]) > self.size else cv2.INTER_LINEAR
-        picture = cv2.resize(picture, (self.size, self.size), interpolation=method)
-        return picture[None] if self.channels == 1 else picture.transpose(2, 0, 1).copy()
+    def pixels(self, index: int) -> Tensor:
+        """Return one picture as uint8 (C, size, size)."""
+        return squeezed(open_picture(self.samples[index][0], self.channels), self.size)
 
 
 class CsvImages(_Images):
     """Pictures named by a CSV with the columns ID (file name) and Label (class number).
 
-    Parameters
-    ----------
-    csv_file, image_dir : Path
-        The table, and the folder that its file names refer to.
-    classes : sequence of str
-        Class names in the order of the labels.
-    size : int
-        Side in pixels of the square that every picture is squeezed into.
-    channels : int
-        1 for grey, 3 for RGB.
-    transform : callable, optional
-        Applied to the picture, uint8 (channels, size, size).
-    labelled : bool
-        False for a test set: its labels are -1, whatever the table says.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If a file is missing, or a row that cannot be right; it names the row.
+    Each is squeezed into a square of `size` pixels; `transform` is applied to that, which is uint8
+    (channels, size, size). Without `labelled`, for a test set, all labels are -1, whatever the
+    table says. An error names the first file that is missing, or row that cannot be right.
     """
 
     def __init__(
         self, csv_file, image_dir, classes, size=128, channels=1, transform=None, labelled=True
     ) -> None:
-        if isinstance(classes, str):
-            raise ValueError(f"classes is the text {classes!r}. Expected several names: (…, …).")
-        rows = _read_table(csv_file, len(classes) if labelled else None)
-        self.ids, samples = list(rows), [(Path(image_dir, n), label) for n, label in rows.items()]
+        rows = read_table(csv_file, labelled)
+        numbers = {str(n): n for n in range(len(classes))}
+        if wrong := [name for name in rows if labelled and rows[name] not in numbers]:
+            raise ValueError(
+                f"{csv_file}: the label {rows[wrong[0]]!r} of {wrong[0]!r} is no class, a whole "
+                f"number from 0 to {len(classes) - 1}."
+            )
+        self.ids = list(rows)
+        labels = [numbers[label] if labelled else -1 for label in rows.values()]
+        samples = [(Path(image_dir, n), label) for n, label in zip(rows, labels, strict=True)]
         if missing := [file.name for file, _ in samples if not file.is_file()]:
             there = sorted(path.name for path in Path(image_dir).glob("*"))[:1]
             raise FileNotFoundError(
@@ -192,77 +176,54 @@ class CsvImages(_Images):
         super().__init__(samples, classes, size, channels, transform)
 
 
-def _read_table(csv_file: Path, classes: int | None) -> dict[str, int]:
-    """Return the label of each ID, a number below `classes`, or -1 for all; check every row."""
-    rows, allowed = {}, {str(label) for label in range(classes or 0)}
+def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:
+    """Return the Label of each ID in a CSV, "" where there is none; check every row."""
+    rows = {}
     with Path(csv_file).open(encoding="utf-8-sig", newline="") as stream:
         table = csv.DictReader(stream, restval="")
-        names = list(table.fieldnames or ())
-        if absent := {"ID", "Label" if classes else "ID"} - set(names):
+        if not {"ID", "Label" if labelled else "ID"} <= set(names := table.fieldnames or []):
             raise ValueError(
-                f"{csv_file} has no column {min(absent)!r}. Its first line is {','.join(names)!r}; "
-                "expected ID,Label, with commas and in these letters."
+                f"The first line of {csv_file} is {','.join(names)!r}; expected ID,Label, with "
+                "commas and in these letters."
             )
         for row in table:
             if not any(row.values()):  # a spreadsheet leaves empty rows at the end
                 continue
-            name, label = row["ID"], row["Label"].strip() if classes else ""
+            name = row["ID"]
             path = PureWindowsPath(name)  # it knows / and C: and \\ on every system
-            if name in rows:
-                problem = f"{name!r} is there already"
-            elif path.anchor or ".." in path.parts:
-                problem = f"{name!r} is outside its folder"
-            elif classes and label not in allowed:
-                problem = f"the label {label!r} is no class, a whole number from 0 to {classes - 1}"
-            else:
-                rows[name] = int(label or -1)
-                continue
-            raise ValueError(f"{csv_file}, line {table.line_num}: {problem}.")
+            if name in rows or path.anchor or ".." in path.parts:
+                problem = "is there already" if name in rows else "is outside its folder"
+                raise ValueError(f"{csv_file}, line {table.line_num}: {name!r} {problem}.")
+            rows[name] = row.get("Label", "").strip()
     if not rows:
         raise ValueError(f"{csv_file} has no rows. It needs one line for each picture.")
     return rows
 
 
 class FolderImages(_Images):
-    """Photographs in one folder for each class; without classes, in one folder.
+    """Photographs in one folder for each class, in the order of the labels; or without classes.
 
-    As torchvision's ImageFolder, but hidden files and folders never count, and the class folders
-    must be those of `classes`, whose order gives the labels.
+    As torchvision's ImageFolder, but hidden files and folders never count, and no class may be
+    without a picture or not among `classes`.
     """
 
-    def __init__(
-        self, folder: Path, classes: Sequence[str], size=64, channels=3, transform=None
-    ) -> None:
-        folder, samples = Path(folder), []
-        found = [path.name for path in folder.iterdir() if path.is_dir()]
-        found = sorted(name for name in found if not is_hidden(name))
-        if classes and found != sorted(classes):
-            raise ValueError(
-                f"{folder} has the class folders {', '.join(found) or '(none)'}; expected "
-                f"{', '.join(classes)}."
+    def __init__(self, folder, classes, size=64, channels=3, transform=None) -> None:
+        files = [file for file in sorted(Path(folder).rglob("*")) if is_picture(file)]
+        places = [(file, file.relative_to(folder).parts) for file in files]
+        places = [(file, parts) for file, parts in places if not any(map(is_hidden, parts))]
+        found = sorted({parts[0] for _, parts in places})
+        if not places or (classes and found != sorted(classes)):
+            raise FileNotFoundError(
+                f"{folder} has pictures in {', '.join(found) or 'no folder'}; expected "
+                f"{', '.join(classes) or 'some'}."
             )
-        for label, name in enumerate(classes or [""], start=0 if classes else -1):
-            samples += [(file, label) for file in _picture_files(folder / name)]
+        labels = {name: label for label, name in enumerate(classes)}
+        samples = [(file, labels.get(parts[0], -1)) for file, parts in places]
         super().__init__(samples, classes, size, channels, transform)
-
-
-def _picture_files(folder: Path) -> list[Path]:
-    """Return the pictures below a folder, in order; print how many other files are left out."""
-    paths = [path.relative_to(folder) for path in sorted(folder.rglob("*"))]
-    paths = [folder / path for path in paths if not any(map(is_hidden, path.parts))]
-    others = [path.name for path in paths if not is_picture(path) and path.is_file()]
-    if others:
-        print(f"{folder}: {len(others)} files are left out, no pictures, such as {others[0]}")
-    if not (files := list(filter(is_picture, paths))):
-        raise FileNotFoundError(f"There is no picture in {folder}.")
-    return files
 
 
 class _Array:
     """Stands for NumPy's array and dtype, which would believe whatever a pickle says of memory."""
-
-    def __init__(self, *_: object) -> None:
-        self.raw = b""
 
     def __setstate__(self, state: tuple) -> None:
         self.raw = state[-1]
@@ -271,40 +232,30 @@ class _Array:
 class _NumbersOnly(pickle.Unpickler):
     """Unpickles what a CIFAR-10 batch holds, and imports nothing."""
 
-    def find_class(self, module: str, name: str) -> type:
+    def find_class(self, module: str, name: str) -> Callable:
         # NumPy 2 calls numpy.core numpy._core
         if module.replace("_core", "core") + "." + name not in ARRAY_NAMES:
             raise ValueError(f"It wants to import {module}.{name}. Nothing was run.")
-        return _Array
+        return lambda *_: _Array()
 
 
-def read_cifar(file: Path, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def read_cifar(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read one batch of CIFAR-10: pixels (N, 3072) uint8 and labels (N,); nothing in it is run."""
-    batch = _load_pickle(file)
-    labels, raw = np.array(batch.get(b"labels")), getattr(batch.get(b"data"), "raw", None)
-    if not isinstance(raw, bytes) or labels.ndim != 1 or len(raw) != 3072 * len(labels):
-        raise ValueError(f"{file} is damaged: expected 3072 bytes for each label.")
-    if labels.dtype.kind != "i" or not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"{file} is damaged: expected whole labels from 0 to {classes - 1}.")
-    return np.frombuffer(raw, np.uint8).reshape(-1, 3072), labels
-
-
-def _load_pickle(file: Path) -> dict:
     try:
         with Path(file).open("rb") as stream:
-            return dict(_NumbersOnly(stream, encoding="bytes").load())  # Python 2 wrote it
-    except FileNotFoundError:
-        raise
+            batch = _NumbersOnly(stream, encoding="bytes").load()  # Python 2 wrote it
+        labels = np.array(batch[b"labels"])
+        pixels = np.frombuffer(batch[b"data"].raw, np.uint8).reshape(len(labels), 3072)
+        if labels.dtype.kind != "i" or not {*labels.tolist()} <= {*range(10)}:
+            raise ValueError("Expected whole labels from 0 to 9.")
     except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(f"{file} is no CIFAR-10 file. {error} Fetch it again.") from error
+        raise ValueError(f"{file} is damaged, or no CIFAR-10. {error} Fetch it again.") from error
+    return pixels, labels
 
 
-def _cifar_pictures(folder: Path, part: str, classes: Sequence[str]) -> Pictures:
-    names = _load_pickle(folder / "batches.meta").get(b"label_names")
-    if names != [name.encode() for name in classes]:
-        raise ValueError(f"batches.meta lists the classes {names}; expected {', '.join(classes)}.")
-    files = ["test_batch"] if part == "test" else [f"data_batch_{n}" for n in range(1, 6)]
-    batches = [read_cifar(folder / file, len(classes)) for file in files]
+def _cifar_pictures(folder: Path, part: str) -> Pictures:
+    files = {"train": [f"data_batch_{n}" for n in range(1, 6)], "test": ["test_batch"]}[part]
+    batches = [read_cifar(folder / file) for file in files]
     pixels, labels = map(np.concatenate, zip(*batches, strict=True))
     return Pictures(torch.from_numpy(pixels).view(-1, 3, 32, 32), torch.from_numpy(labels))
 
@@ -312,7 +263,6 @@ def _cifar_pictures(folder: Path, part: str, classes: Sequence[str]) -> Pictures
 def image_dataset(data: OpenedData, part: str, size: int | None = None, transform=None) -> _Images:
     """Return one part of a data set, for example "train", decoded one by one; see `CsvImages`."""
     facts = data.facts
-    _check_part(facts, part)
     size, labelled = size or facts.size, part not in facts.unlabelled
     if facts.layout == "csv":
         table, folder = data.root / f"{part}.csv", data.root / f"{part}_images"
@@ -323,18 +273,9 @@ def image_dataset(data: OpenedData, part: str, size: int | None = None, transfor
 
 def pictures(data: OpenedData, part: str, size: int | None = None) -> Pictures:
     """Return all pictures of one part, decoded once; CIFAR-10 stays at 32 pixels."""
-    facts = data.facts
-    if facts.layout == "cifar":
-        _check_part(facts, part)
-        return _cifar_pictures(data.root / facts.inner, part, facts.classes)
-    return decode_once(image_dataset(data, part, size), data_folder(facts.name) / "cache")
-
-
-def _check_part(facts: DataSet, part: str) -> None:
-    if part not in facts.pictures:
-        raise ValueError(
-            f"{facts.title} has no part {part!r}. There are: {', '.join(facts.pictures)}."
-        )
+    if data.facts.layout == "cifar":
+        return _cifar_pictures(data.root / data.facts.inner, part)
+    return decode_once(image_dataset(data, part, size), data_folder(data.facts.name) / "cache")
 
 
 def mark_of(images: Dataset, *settings: object) -> str:
@@ -350,22 +291,18 @@ def decode_once(images: CsvImages | FolderImages, folder: Path) -> Pictures:
     The file's name is a fingerprint of the picture files, the size and the channels, so a picture
     that was changed is decoded again.
     """
-    cache = Path(folder) / f"decoded-{mark_of(images, images.size, images.channels)}.npy"
+    cache = Path(folder) / f"decoded-{mark_of(images, images.size, images.channels)}.uint8"
     count = len(images)
-    shape = count, images.channels, images.size, images.size
 
     def write(part: Path) -> None:  # not through a map: there a full disk kills the kernel
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        bar = tqdm(total=count, desc="Decoding the pictures once")
-        with part.open("wb") as stream, ThreadPoolExecutor() as threads, bar:
-            np.lib.format.write_array_header_1_0(stream, header)
-            for first in range(0, count, AT_ONCE):  # so many wait for the disk at most
-                rows = range(first, min(first + AT_ONCE, count))
-                for pixels in threads.map(images.pixels, rows):  # Pillow lets threads work
-                    stream.write(pixels.tobytes())
-                    bar.update()
+        with part.open("wb") as stream, ThreadPoolExecutor() as threads:  # Pillow lets them work
+            for pixels in tqdm(
+                threads.map(images.pixels, range(count)), "Decoding the pictures once", count
+            ):
+                stream.write(pixels.numpy())
 
     if not cache.is_file():
         replace(cache, write)
     # mode "c": a write would stay in memory and never reach the file
-    return Pictures(torch.from_numpy(np.load(cache, mmap_mode="c")), images.labels)
+    pixels = np.memmap(cache, mode="c", shape=(count, images.channels, images.size, images.size))
+    return Pictures(torch.from_numpy(pixels), images.labels)

@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 from PIL import Image
 
 from helpers.catalog import AOI, CIFAR10, DATA_SETS, FOOD, PETS, SHIPPED
-from helpers.data import read_cifar, read_picture
+from helpers.data import open_picture, read_cifar
 from helpers.samples import aoi, sample_folder
 
 PHOTOS = {  # how many pictures each folder has
@@ -93,7 +93,7 @@ def test_aoi_lies_as_the_real_one_does(few, home):
     train, test = ((folder / f"{part}.csv").read_text().splitlines() for part in ("train", "test"))
     assert train[0] == test[0] == "ID,Label" and test[1] == "test_00000.png,"
     assert [int(row.split(",")[1]) for row in train[1:]] == aoi.labels("train").tolist()
-    assert read_picture(folder / "train_images" / "train_00011.png", 1).shape == (512, 512)
+    assert open_picture(folder / "train_images" / "train_00011.png", 1).size == (512, 512)
 
 
 def test_the_classes_of_aoi_are_about_as_frequent_as_in_the_real_one():
