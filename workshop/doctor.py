@@ -7,14 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from helpers.catalog import REPOSITORY, home
 
-INSTALL = "Install what is listed: python -m pip install -r requirements.txt -e ."
 OURS = {"helpers", "workshop", "draw", "tests"}
 
 
@@ -54,8 +51,7 @@ def machine() -> Check:
     if sys.version_info < (3, 11, 4):
         return Check("FAIL", found, "Install Python 3.11.4 or newer and set up again.")
     if memory < 4:
-        advice = "Close other programs, and shut down each notebook's kernel when it is done."
-        return Check("WARN", found, advice)
+        return Check("WARN", found, "Close other programs, and the kernels of finished notebooks.")
     return Check("OK", found)
 
 
@@ -74,6 +70,8 @@ def file_names() -> Check:
 
 def versions() -> dict:
     """Return the version, or None, of each requirement; of OpenCV, any build will do: `opencv`."""
+    import tomllib  # an older Python has none, and `machine` says so
+
     from packaging.requirements import Requirement
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
@@ -109,8 +107,8 @@ def pytorch() -> Check:
     try:
         import torchvision
 
-        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-        torchvision.ops.nms(boxes, torch.ones(1), 0.5)  # compiled code: works with its torch only
+        # compiled code, which works with its own torch only
+        torchvision.ops.nms(torch.ones(1, 4), torch.ones(1), 0.5)
     except Exception as error:
         found = f"torchvision does not fit torch {torch.__version__}: {_short(error)}"
         advice = "Only pairs released together work. Install both again in one command: "
@@ -130,22 +128,20 @@ def device() -> Check:
     except Exception as error:
         advice = "The GPU does not work with this PyTorch. Set CUDA_VISIBLE_DEVICES to nothing."
         return Check("FAIL", f"{chosen} fails: {_short(error)}", advice)
-    if chosen.type == "cuda":
-        return Check("OK", f"GPU {torch.cuda.get_device_name()}")
-    if chosen.type == "mps":
-        return Check("OK", "Apple GPU (MPS)")
+    if chosen.type != "cpu":
+        name = torch.cuda.get_device_name() if chosen.type == "cuda" else "of Apple (MPS)"
+        return Check("OK", f"GPU {name}")
     found = f"CPU, {torch.get_num_threads()} threads (enough for every step)"
     listed = subprocess.getoutput("nvidia-smi -L", errors="replace")
     if "GPU 0" not in listed and not Path("/dev/nvidia0").exists():
         return Check("OK", found)
-    if torch.version.cuda:
-        advice = "Is CUDA_VISIBLE_DEVICES set to nothing? Else update the card's driver."
-        return Check("WARN", f"{found}; PyTorch does not see the NVIDIA card", advice)
-    advice = (
-        "To use it: choose CUDA on https://pytorch.org/get-started/locally/ and pass the ADDRESS "
-        f"shown there: python -m pip install --force-reinstall {locked_pair()} --index-url ADDRESS"
-    )
-    found += f"; there is an NVIDIA card, but torch {torch.__version__} is a build for CPUs"
+    advice = "Is CUDA_VISIBLE_DEVICES set to nothing? Else update the card's driver."
+    if not torch.version.cuda:  # a build for CPUs
+        advice = (
+            "Choose CUDA on https://pytorch.org/get-started/locally/ and pass the ADDRESS shown: "
+            f"python -m pip install --force-reinstall {locked_pair()} --index-url ADDRESS"
+        )
+    found += f"; torch {torch.__version__} does not see the NVIDIA card"
     return Check("WARN", found, advice)
 
 
@@ -205,7 +201,7 @@ CHECKS = {
 
 def examine() -> list[Check]:
     """Run every check; one that breaks is a finding, too."""
-    checks, advice = [], INSTALL
+    checks, advice = [], "Install what is listed: python -m pip install -r requirements.txt -e ."
     for name, check in CHECKS.items():
         try:
             found = check()
@@ -217,7 +213,7 @@ def examine() -> list[Check]:
     return checks
 
 
-def report(checks: Iterable[Check | str]) -> str:
+def report(checks: list[Check | str]) -> str:
     """Return all lines as one block; between backticks, chats show it as it is."""
     return "\n".join(["```", *map(str, checks), "```"])
 

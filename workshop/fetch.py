@@ -27,7 +27,7 @@ BY_HAND = tuple(  # AOI needs a log-in, so neither size nor hash is known
 )
 WEIGHTS = torchvision.models.list_models(torchvision.models)
 FOUR = ", ".join(one.file for one in BY_HAND)
-USUAL_WEIGHTS = ("vgg16", "resnet18")  # the table always shows them
+USUAL_WEIGHTS = ("vgg16", "resnet18")  # the table shows these
 TRIES = 5
 PAUSE_SECONDS = 1.0  # before the second try; doubled for each one after
 PIECE = 256 * 1024  # bytes
@@ -39,11 +39,7 @@ INSTEAD = (
 
 
 def fetch(name: str, source: Path | None = None) -> Path:
-    """Get a real data set or weights, unless they are here, and return where they are.
-
-    They come from the folder `source`, else from the mirror that WORKSHOP_MIRROR names, else from
-    the official addresses.
-    """
+    """Get a real data set or weights, unless they are here, and return where they are."""
     wanted, facts = files(name), DATA_SETS.get(name)
     target = data_folder(name) / "real" if facts else weights_folder() / wanted[0].file
     if target.exists():
@@ -96,11 +92,9 @@ def files(name: str) -> tuple[Archive, ...]:
 def table() -> str:
     """Return what is here of each data set and of the weights, and how to get the rest."""
     lines = []
-    for name in (*DATA_SETS, *WEIGHTS):
+    for name in (*DATA_SETS, *USUAL_WEIGHTS):
         archive, facts = files(name)[0], DATA_SETS.get(name)
         is_here = not facts and (weights_folder() / archive.file).is_file()
-        if not (facts or is_here or name in USUAL_WEIGHTS):
-            continue
         size = f"{archive.size / 1e6:,.0f} MB" if archive.size else "needs a log-in"
         how = "" if archive.size else f"download {FOUR} there, then "
         lines += [
@@ -262,18 +256,16 @@ def _receive(url: str, part: Path, largest: int) -> None:
         if response.status_code == 416:
             part.unlink()  # longer than the file: it belongs to something else
         response.raise_for_status()
-        # read1 returns what has come; read would lose the piece in which a connection breaks
-        piece = response.raw.read1(PIECE, decode_content=False)
-        is_page = response.headers.get("Content-Type", "").startswith("text/html")
-        if is_page or piece.lower().startswith((b"<!doctype", b"<html")):
+        if response.headers.get("Content-Type", "").startswith("text/html"):
             raise ConnectionError(
                 f"A web page came instead of {url}: usually the log-in page of a hotel's or "
                 "conference's Wi-Fi. Log in with a browser and run this again."
             )
+        # read1 returns what has come; read would lose the piece in which a connection breaks
+        piece = response.raw.read1(PIECE, decode_content=False)
         start = start if response.status_code == 206 else 0
         total = start + len(piece) + (response.raw.length_remaining or 0)
-        name = url.rsplit("/", 1)[-1]
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name)
+        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=Path(url).name)
         with part.open("ab" if start else "wb") as file, bar:
             while piece:
                 bar.update(file.write(piece))

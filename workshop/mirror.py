@@ -13,8 +13,6 @@ from socketserver import ThreadingTCPServer
 from helpers.catalog import DATA_SETS
 from workshop.fetch import SUMS, WEIGHTS, files
 
-IDLE_SECONDS = 30.0  # without a byte asked for or taken: it is hung up
-
 
 def serve(folder: Path, port: int = 8080) -> None:
     """Serve what the workshop knows of a folder until Ctrl-C, and print who has taken what."""
@@ -50,7 +48,7 @@ class Mirror(ThreadingTCPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET, from a byte on if that is asked for; one request a connection."""
 
-    timeout = IDLE_SECONDS
+    timeout = 30  # seconds without a byte that is asked for or taken
 
     def do_GET(self) -> None:
         host, sums, name = self.client_address[0], self.server.sums, self.path.removeprefix("/")

@@ -1,6 +1,5 @@
 """The complete notebooks as files: execute them, check them, show them as pages."""
 
-import importlib.util
 import json
 import os
 import re
@@ -120,8 +119,6 @@ def _settled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def site() -> None:
     """Build the site from the stored outputs, by jupyter-book; no cell is executed."""
-    if importlib.util.find_spec("jupyter_book") is None:
-        raise ValueError('jupyter-book is not installed. Run: python -m pip install -e ".[site]"')
     target = home() / "build" / "site"
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as place:
@@ -150,10 +147,7 @@ def clean() -> None:
 
 
 def test(browser: bool = True) -> int:
-    """Run every check that CI runs, two at a time; return 1 if one failed.
-
-    They run on the sample in homes of their own: neither your data nor your runs change the result.
-    """
+    """Run every check that CI runs, in homes of their own; return 1 if one failed."""
     side_by_side = [name for name in CHECKS if name != "browser"]
     with ThreadPoolExecutor(2) as pool:
         failed = [command for command in pool.map(_first_failing, side_by_side) if command]
@@ -170,8 +164,9 @@ def _first_failing(name: str) -> str | None:
     for command in CHECKS[name]:
         print(f"$ {command}", flush=True)
         words = [sys.executable if word == "python" else word for word in command.split()]
-        options = {"capture_output": True, "text": True, "cwd": REPOSITORY, "env": environment}
-        done = subprocess.run(words, **options)
+        done = subprocess.run(
+            words, capture_output=True, text=True, cwd=REPOSITORY, env=environment
+        )
         print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
         if done.returncode:
             return command

@@ -71,8 +71,7 @@ def _is_untouched(content: bytes) -> bool:
 def learner(folder: Path, fresh: bool = False) -> str:
     """Bring the attendee's copies up to date, and say in a few lines what was done.
 
-    Whatever differs from what was cut is theirs: it is left alone or, with `fresh`, kept beside
-    the new copy.
+    Whatever they changed is left alone or, with `fresh`, kept beside the new copy.
     """
     done: dict[str, list[str]] = {"": [], "new": [], "updated": [], "kept": [], "moved": []}
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,21 +150,19 @@ def with_slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """
     before = "code"
     for cell in notebook.cells:
-        kind = "-"
-        if cell.cell_type == "markdown" and re.search(r"^##? ", cell.source, flags=re.M):
+        is_text = cell.cell_type == "markdown"
+        kind = "subslide" if is_text and before == "code" else "-"
+        if is_text and re.search(r"^##? ", cell.source, flags=re.M):
             kind = "slide"
-        elif cell.cell_type == "markdown" and before == "code":
-            kind = "subslide"
         cell.metadata.setdefault("slideshow", {}).setdefault("slide_type", kind)
         before = cell.cell_type
     return notebook
 
 
 def present_copies() -> Path:
-    """Copy the complete notebooks, with their outputs and as slides, and return the folder.
+    """Copy the complete notebooks anew, as slides with their outputs, and return the folder.
 
-    An instructor tries things and saves: that must not change notebooks/. Each start makes the
-    copies anew; other files in the folder stay.
+    An instructor tries things and saves: that must not change notebooks/. Other files stay.
     """
     folder = home() / "build" / "present"
     for file in notebook_files():
@@ -208,11 +205,10 @@ def lab(present: bool = False, browser: bool = True) -> int:
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.open_browser={browser}"]
     workspaces = home() / "build" / "jupyterlab" / folder.name  # which tabs were open
-    command += [f"--LabApp.workspaces_dir={workspaces}", "--log-level=WARN"]
+    command += [f"--LabApp.workspaces_dir={workspaces}", "--log-level=WARN", "--allow-root"]
     # no question to the network, and no warning of the kernel's about its connection
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     command += ["--LabApp.extension_manager=readonly", "--KernelManager.transport_encryption=auto"]
-    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     server = subprocess.Popen(command, env=os.environ | jupyter_environment())
     while True:
         try:
