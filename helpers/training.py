@@ -1,10 +1,11 @@
 """Train and evaluate a network: one epoch, and whole runs that can be resumed."""
 
+import contextlib
 import io
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, distributed, nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torch.utils._pytree import tree_map
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
 from helpers.catalog import replace
@@ -42,11 +43,11 @@ def mixed_precision(device: torch.device) -> torch.dtype | None:
 
     On a CPU it pays where the network is in channels_last and has many channels.
     """
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):
-        return torch.bfloat16
-    return None
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16")
+    return torch.bfloat16 if native else None
 
 
 def train_epoch(
@@ -62,31 +63,17 @@ def train_epoch(
 
     `scheduler` is stepped after each batch; `precision` is that of `mixed_precision`.
     """
-    device = next(model.parameters()).device
-    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
-    model.train()
-    total_loss, correct, count = 0.0, 0, 0
-    for pictures, labels in loader:
-        if len(labels) == 1 and normed and count:
-            continue  # one picture has no spread: batch norm cannot learn from it
-        pictures, labels = pictures.to(device), labels.to(device)
+
+    def learn(loss: Tensor) -> None:
         optimizer.zero_grad()
-        with torch.autocast(device.type, precision, enabled=precision is not None):
-            logits = model(pictures)
-            loss = loss_fn(logits, labels)
         loss.backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
-        total_loss += loss.item() * len(labels)  # the last batch is smaller, so weigh each one
-        correct += (logits.argmax(dim=1) == labels).sum().item()
-        count += len(labels)
         if bar is not None:
             bar.update()
-    if distributed.is_initialized():  # what the other processes saw counts, too: see scale.py
-        distributed.all_reduce(sums := torch.tensor([total_loss, correct, count], device=device))
-        total_loss, correct, count = sums.tolist()
-    return _averages(total_loss, correct, count)
+
+    return _show_all(model.train(), loader, loss_fn, precision, learn)
 
 
 @torch.no_grad()
@@ -94,21 +81,26 @@ def evaluate(
     model: nn.Module, loader: Loader, loss_fn: nn.Module, precision: torch.dtype | None = None
 ) -> Scores:
     """Measure the network without changing it; it is left in evaluation mode."""
+    return _show_all(model.eval(), loader, loss_fn, precision)
+
+
+def _show_all(model, loader, loss_fn, precision, learn=None) -> Scores:
+    """Show the network every picture; `learn` is called with the loss of each batch."""
     device = next(model.parameters()).device
-    model.eval()
     total_loss, correct, count = 0.0, 0, 0
     for pictures, labels in loader:
         pictures, labels = pictures.to(device), labels.to(device)
         with torch.autocast(device.type, precision, enabled=precision is not None):
             logits = model(pictures)
             loss = loss_fn(logits, labels)
-        total_loss += loss.item() * len(labels)
+        if learn:
+            learn(loss)
+        total_loss += loss.item() * len(labels)  # the last batch is smaller, so weigh each one
         correct += (logits.argmax(dim=1) == labels).sum().item()
         count += len(labels)
-    return _averages(total_loss, correct, count)
-
-
-def _averages(total_loss: float, correct: float, count: float) -> Scores:
+    if learn and distributed.is_initialized():  # what the other processes saw counts: see scale.py
+        distributed.all_reduce(sums := torch.tensor([total_loss, correct, count], device=device))
+        total_loss, correct, count = sums.tolist()
     if not count:
         raise ValueError("The loader gave no batch. Is the data set or the split empty?")
     return Scores(total_loss / count, correct / count)
@@ -141,21 +133,15 @@ def fit(
         Folder for model.safetensors (the best network so far), history.csv, metrics.json and
         last.pt, written after each epoch.
     loss_fn : nn.Module, optional
-        Gives the mean over a batch of logits (B, classes); cross-entropy if none is given.
+        Gives the mean over a batch of logits (B, classes); else it is cross-entropy.
     scheduler : LRScheduler, optional
-        Stepped after each batch; ReduceLROnPlateau after each epoch, with the validation loss.
+        Stepped after each batch.
     resume : bool
         True to go on from last.pt, if there is one, as if nothing had happened. Without a
         scheduler the learning rate is that of `optimizer` as it is given.
-    notes : dict, optional
-        Plain values to add to metrics.json, such as the data's source.
-    desc : str or None
-        Stands in front of the progress bar; None for no bar.
-    precision : torch.dtype, optional
-        See `mixed_precision`.
-    loggers : sequence
-        Objects with `log(epoch, numbers)`, called after each epoch, and `close(finished)`, called
-        at the end, with False if the training was stopped or failed. See step 13.
+    notes, desc, loggers
+        Plain values to add to metrics.json; what stands before the bar, None for no bar; objects
+        with `log(epoch, numbers)`, called after each epoch, and `close(finished)`: see step 13.
 
     Returns
     -------
@@ -164,11 +150,9 @@ def fit(
 
     Raises
     ------
-    FloatingPointError
-        If the loss is no longer a number.
-    ValueError
-        If there are no batches, `optimizer` holds no parameter of `model`, or last.pt is damaged
-        or belongs to another network, optimizer or schedule.
+    FloatingPointError, ValueError
+        If the loss is no longer a number; if there are no batches, `optimizer` holds no parameter
+        of `model`, or last.pt is damaged or belongs to another network, optimizer or schedule.
     """
     loss_fn = loss_fn or nn.CrossEntropyLoss()
     if not {p for group in optimizer.param_groups for p in group["params"]} & {*model.parameters()}:
@@ -181,7 +165,6 @@ def fit(
         run, loggers = None, ()  # the first process writes
     if run and not history:
         Path(run, "last.pt").unlink(missing_ok=True)  # nobody shall resume that one by mistake
-    plateau = isinstance(scheduler, ReduceLROnPlateau)
     total, done = epochs * len(train), len(history) * len(train)
     bar = tqdm(total=total, initial=done, desc=desc, disable=desc is None)
     finished = False
@@ -191,15 +174,13 @@ def fit(
             for shuffle in (train, getattr(train, "sampler", None)):
                 if hasattr(shuffle, "set_epoch"):
                     shuffle.set_epoch(epoch)
-            start, each_batch = time.perf_counter(), None if plateau else scheduler
-            learned = train_epoch(model, train, loss_fn, optimizer, each_batch, bar, precision)
+            start = time.perf_counter()
+            learned = train_epoch(model, train, loss_fn, optimizer, scheduler, bar, precision)
             tested = evaluate(model, valid, loss_fn, precision)
             if not math.isfinite(learned.loss + tested.loss):
                 raise FloatingPointError(
                     f"The loss of epoch {epoch} is no number any more. Try a tenth of the rate."
                 )
-            if plateau:
-                scheduler.step(tested.loss)
             bar.set_postfix(loss=f"{learned.loss:.3f}", valid_accuracy=f"{tested.accuracy:.1%}")
             numbers = {"train_loss": learned.loss, "train_accuracy": learned.accuracy}
             numbers |= {"valid_loss": tested.loss, "valid_accuracy": tested.accuracy}
@@ -238,11 +219,6 @@ def _generators(model: nn.Module) -> dict:
     return {"cpu": torch} | ({} if kind == "cpu" else {kind: torch.get_device_module(kind)})
 
 
-def _plain(value: object) -> object:
-    """Make NumPy's numbers, which learning rates often are, Python's: no others are read back."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dict) -> None:
     """Write a run's files; each replaces the old one whole, whenever the process ends."""
     best = max(history, key=lambda row: (row["valid_accuracy"], -row["valid_loss"]))
@@ -255,12 +231,23 @@ def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dic
     numbers["parameters"] = sum(p.numel() for p in model.parameters())
     write_metrics(run, notes | numbers | {"device": next(model.parameters()).device.type})
     # last.pt at last: a run that dies sooner does this epoch once more, and writes all of it
-    state = {name: tree_map(_plain, part.state_dict()) for name, part in parts.items()}
-    state |= {"model": model.state_dict(), "settings": settings, "history": history}
+    state = {name: part.state_dict() for name, part in parts.items()}
+    # NumPy's numbers, which learning rates often are, become Python's: no others are read back
+    state = tree_map_only(np.generic, np.generic.item, state)
+    state |= {"settings": settings, "history": history}
     state["random"] = {kind: of.get_rng_state() for kind, of in _generators(model).items()}
     buffer = io.BytesIO()  # made in memory first, so that a full disk is an OSError like any other
     torch.save(state, buffer)
     replace(run / "last.pt", lambda file: file.write_bytes(buffer.getbuffer()))
+
+
+@contextlib.contextmanager
+def _explained(file: Path, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # damaged files and other networks make torch raise nearly anything
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"{file} is damaged, or does not fit ({reason}). {advice}") from error
 
 
 def _resumed(run: Path, parts: dict, settings: str) -> list[dict]:
@@ -269,7 +256,7 @@ def _resumed(run: Path, parts: dict, settings: str) -> list[dict]:
     if not file.is_file():
         return []
     rates = [group["lr"] for group in parts["optimizer"].param_groups]
-    try:
+    with _explained(file, "Call fit with resume=False to start over."):
         state = torch.load(file, map_location="cpu", weights_only=True)
         if state["settings"] != settings:
             raise ValueError(f"made with {state['settings']}; now it is {settings}")
@@ -278,12 +265,6 @@ def _resumed(run: Path, parts: dict, settings: str) -> list[dict]:
         for kind, generator in _generators(parts["model"]).items():
             if kind in state["random"]:  # it may have been trained on another device
                 generator.set_rng_state(state["random"][kind])
-    except Exception as error:  # damaged files and other networks make torch raise nearly anything
-        reason = str(error).split("\n")[0]
-        raise ValueError(
-            f"{file} is damaged, or of another network, optimizer or schedule ({reason}). "
-            "Call fit with resume=False to start over."
-        ) from error
     if "scheduler" not in parts:
         for group, rate in zip(parts["optimizer"].param_groups, rates, strict=True):
             group["lr"] = rate
@@ -311,16 +292,10 @@ def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
     """Read a network back, in evaluation mode; `model` is one of the same shape to fill."""
     if not Path(file).is_file():
         raise FileNotFoundError(f"There is no checkpoint {file}. Run the training notebook first.")
-    try:
+    with _explained(file, "Train it again, or pass a network of its kind as model=."):
         if model is None:
             with safetensors.safe_open(file, framework="pt") as opened:
                 about = json.loads(opened.metadata()["network"])
             model = ARCHITECTURES[about["architecture"]](**about["settings"])
         safetensors.torch.load_model(model, file)
-    except Exception as error:  # damaged files and other networks make torch raise nearly anything
-        reason = str(error).split("\n")[0]
-        raise ValueError(
-            f"{file} is damaged, or holds another network than is asked for ({reason}). "
-            "Train it again, or pass a network of its kind as model=."
-        ) from error
     return model.eval()

@@ -528,7 +528,7 @@ READERS = {
     "model.safetensors": lambda folder: training.load_model(folder / "model.safetensors"),
     "squeezenet1_1-b8a52dc0.pth": lambda folder: transfer.load_backbone("squeezenet1_1"),
 }
-TRAINING, NETWORK = "is damaged, or of another.*resume=False", "is damaged, or holds.*Train it"
+TRAINING, NETWORK = "is damaged, or does not fit.*resume=False", "is damaged, or .*Train it"
 CHECKPOINTS = {
     "last.pt, a command": (saved(Evil()), TRAINING),
     "last.pt, a command in a history": (saved({"settings": "", "history": [Evil()]}), TRAINING),

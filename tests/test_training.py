@@ -146,12 +146,6 @@ def one_cycle(steps=12, rate=0.02):
     return lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
 
 
-def plateau(optimizer):
-    return torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.1, patience=0, threshold=0.9999
-    )
-
-
 def loader(**options):
     pictures = easy()
     dataset = TensorDataset(pictures.images / 255, pictures.labels)
@@ -161,7 +155,6 @@ def loader(**options):
 RUNS = {
     "constant": dict,
     "one cycle": lambda: {"schedule": one_cycle()},
-    "plateau": lambda: {"schedule": plateau},
     "NumPy's rates": lambda: {"rate": np.float32(0.01), "schedule": one_cycle(12, np.float64(0.1))},
     "a loader": lambda: {"train": loader()},
     "a loader that shuffles": lambda: {"train": loader(shuffle=True)},
@@ -198,12 +191,6 @@ def test_each_epoch_has_its_own_order_and_each_batch_its_rate(make):
     parts = setup(schedule=one_cycle(), train=make(shuffle=True))
     fit(**parts, epochs=4)
     assert parts["train"].sampler.epoch == 4 and parts["scheduler"].last_epoch == 12
-
-
-def test_the_plateau_is_told_the_loss_once_an_epoch():
-    parts = setup(schedule=plateau)
-    fit(**parts, epochs=3)  # the loss never falls to 0.0001 of it: the rate goes down twice
-    assert parts["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-4)
 
 
 def test_without_a_schedule_a_resumed_run_takes_the_new_rate(tmp_path):
@@ -339,16 +326,6 @@ def test_no_batches_are_explained():
             fit(**setup(**{part: batches(0)}), epochs=1)
 
 
-def test_a_lone_last_picture_is_left_out_where_batch_norm_cannot_learn_from_it():
-    def normed():
-        return nn.Sequential(nn.Flatten(), nn.Linear(400, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-
-    for make, steps in ((normed, 2), (lambda: LeNet(2, size=20), 3)):
-        parts = setup(make, train=batches(17))
-        fit(**parts, epochs=1)
-        assert next(iter(parts["optimizer"].state.values()))["step"] == steps
-
-
 class Notes:
     """A logger that remembers what it was told."""
 
@@ -416,7 +393,7 @@ def test_another_network_is_not_filled(tmp_path):
     own = type("LeNet", (nn.Sequential,), {})(nn.Linear(2, 2))
     for saved, model in ((LeNet(2), LeNet(3)), (own, None), (nn.Linear(2, 2), None)):
         save_model(saved, file)
-        with pytest.raises(ValueError, match=r"model\.safetensors is damaged, or holds another"):
+        with pytest.raises(ValueError, match=r"model\.safetensors is damaged, or does not fit"):
             load_model(file, model)
 
 
@@ -437,7 +414,7 @@ def test_bfloat16_is_for_devices_that_compute_in_it(monkeypatch):
 
 
 def test_the_recipe_is_made_once_for_each_source(home, tiny, monkeypatch, capsys):
-    monkeypatch.setattr(recipes, "AOI_EPOCHS", 1)
+    monkeypatch.setattr(recipes, "LENET_EPOCHS", 1)
     data = OpenedData(AOI, tiny, "sample")
     train, valid = recipes.aoi_parts(data)
     assert len(train) == 10 and valid.labels.tolist() == [0, 1]
