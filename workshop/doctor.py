@@ -141,8 +141,7 @@ def device() -> Check:
             "Choose CUDA on https://pytorch.org/get-started/locally/ and pass the ADDRESS shown: "
             f"python -m pip install --force-reinstall {locked_pair()} --index-url ADDRESS"
         )
-    found += f"; torch {torch.__version__} does not see the NVIDIA card"
-    return Check("WARN", found, advice)
+    return Check("WARN", f"{found}; this PyTorch does not see the NVIDIA card", advice)
 
 
 def folders() -> Check:

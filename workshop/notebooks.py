@@ -164,9 +164,8 @@ def _first_failing(name: str) -> str | None:
     for command in CHECKS[name]:
         print(f"$ {command}", flush=True)
         words = [sys.executable if word == "python" else word for word in command.split()]
-        done = subprocess.run(
-            words, capture_output=True, text=True, cwd=REPOSITORY, env=environment
-        )
+        options = {"capture_output": True, "text": True, "cwd": REPOSITORY, "env": environment}
+        done = subprocess.run(words, **options)
         print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
         if done.returncode:
             return command
