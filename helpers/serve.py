@@ -9,7 +9,6 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from helpers.catalog import DATA_SETS, data_folder, home
-from helpers.data import OpenedData, image_dataset, open_picture
+from helpers.data import OpenedData, image_dataset, open_data, open_picture, squeezed
 from helpers.training import best_device, load_model
 from helpers.transfer import load_backbone
 
@@ -52,15 +51,19 @@ class Predictor:
 
     def __init__(self, run: str | Path) -> None:
         self.run = (home() / run).resolve()
-        metrics = self.run / "metrics.json"
-        if self.run.parent.name not in DATA_SETS or not metrics.is_file():
+        name, metrics = self.run.parent.name, self.run / "metrics.json"
+        if not metrics.is_file():
             raise FileNotFoundError(
                 f"There is no run in {self.run}. Expected runs/<data set>/<run>, such as "
                 "runs/aoi/lenet; steps 07, 10 and 12 make them."
             )
-        self.facts = DATA_SETS[self.run.parent.name]
-        self.classes = self.facts.classes
         metrics = json.loads(metrics.read_text(encoding="utf-8"))
+        if name in DATA_SETS:
+            folder = data_folder(name) / metrics["source"]
+            data = OpenedData(DATA_SETS[name], folder, metrics["source"])
+        else:
+            data = open_data(name)
+        self.facts, self.classes = data.facts, data.facts.classes
         if "backbone" in metrics:
             self.model, self.prepare = self._on_backbone(metrics)
         else:
@@ -71,8 +74,7 @@ class Predictor:
         self.device, self.lock = best_device(), threading.Lock()
         self.model.eval().requires_grad_(False).to(self.device)
         self.network = nn.Sequential(self.model, nn.Softmax(dim=1))  # to probabilities (N, classes)
-        root = data_folder(self.facts.name) / metrics["source"]
-        self._learn(OpenedData(self.facts, root, metrics["source"]))
+        self._learn(data)
 
     def _on_backbone(self, metrics: dict) -> tuple[nn.Module, object]:
         backbone = load_backbone(metrics["backbone"])
@@ -84,20 +86,13 @@ class Predictor:
 
     def _resized(self, picture: Image.Image) -> Tensor:
         facts = self.facts  # all of this as the training pictures were made
-        pixels = np.asarray(picture.convert("L" if facts.channels == 1 else "RGB"))
-        method = cv2.INTER_AREA if min(picture.size) > facts.size else cv2.INTER_LINEAR
-        pixels = cv2.resize(pixels, (facts.size, facts.size), interpolation=method)
-        mean, std = (torch.tensor(x).float().view(-1, 1, 1) for x in (facts.mean, facts.std))
-        picture = torch.from_numpy(pixels).view(facts.size, facts.size, -1).movedim(-1, 0)
-        return (picture.float() / 255 - mean) / std  # (C, size, size)
+        pixels = squeezed(picture.convert("L" if facts.channels == 1 else "RGB"), facts.size)
+        mean, std = (torch.as_tensor(x).view(-1, 1, 1) for x in (facts.mean, facts.std))
+        return (pixels / 255 - mean) / std  # (C, size, size)
 
     def _learn(self, data: OpenedData) -> None:
         """Learn what is familiar from training pictures, and measure it with test pictures."""
         known = self._points(data, "train", FAMILIAR)
-        *_, last = self.facts.pictures  # the part that nobody trained on
-        own = known[:0]
-        with contextlib.suppress(FileNotFoundError):  # AOI can be trained without test pictures
-            own = self._points(data, last, OWN)
         held_back = torch.arange(len(known)) % 5 == 0
         spread = known[~held_back].std(dim=0)
         self.scale = spread + 0.1 * spread.mean() + 1e-9  # a filter may hardly ever answer
@@ -105,8 +100,10 @@ class Predictor:
         self.familiar = self._scores(known[held_back])  # they set the limit
         self.limit = self.familiar.quantile(QUANTILE).item()
         self.measured = "How many good pictures it refuses is unknown: there are no test pictures."
-        if len(own):
-            alarms = (~(self._scores(own) <= self.limit)).float().mean().item()
+        *_, last = self.facts.pictures  # the part that nobody trained on
+        with contextlib.suppress(FileNotFoundError):  # AOI can be trained without test pictures
+            own = self._scores(self._points(data, last, OWN))
+            alarms = (~(own <= self.limit)).float().mean().item()
             self.measured = f"It refuses {alarms:.0%} of {len(own)} test pictures of its own kind."
 
     def _points(self, data: OpenedData, part: str, most: int) -> Tensor:
@@ -120,7 +117,7 @@ class Predictor:
         # the other mode is quicker, and loses digits
         mode = "donot_use_mm_for_euclid_dist"
         distances = torch.cdist(points / self.scale, self.known, compute_mode=mode)
-        return distances.kthvalue(NEIGHBOUR).values
+        return distances.kthvalue(min(NEIGHBOUR, len(self.known))).values
 
     def _maps(self, picture: Image.Image) -> tuple[Tensor, Tensor]:
         """Return the logits (classes,), and the last maps that they are made of, (1, C, h, w)."""
@@ -182,17 +179,17 @@ def photo_input():
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
     shutil.rmtree(uploads, ignore_errors=True)  # a page that was killed may have left some
 
-    def uploaded(path: str) -> str:
-        if not Path(path or "").resolve().is_relative_to(uploads.resolve()):
+    def uploaded(payload) -> str | None:
+        if payload and not Path(payload.path or "").resolve().is_relative_to(uploads.resolve()):
             raise gr.Error("This file was not uploaded: send the picture itself.")
-        return path
+        return payload and payload.path
 
     async def kept(path: str) -> str:
-        return uploaded(path)
+        return path
 
     # on the object: Gradio would write a file beside this one for a class of ours
     photo = gr.Image(type="filepath", sources=["upload", "webcam"], label="Your picture")
-    photo.preprocess = lambda payload: payload and uploaded(payload.path)
+    photo.preprocess = uploaded
     photo.async_move_resource_to_block_cache = kept
     return photo
 
@@ -228,50 +225,34 @@ def _overlay(answer: Answer) -> Image.Image:
     return Image.composite(picture, Image.new("RGB", picture.size), shade)
 
 
-class Gate:
-    """Lets through what a page of this machine asks for, and turns strangers away."""
+async def gate(request, call_next):
+    """Let through what a page of this machine asks for, and turn strangers away."""
+    from starlette.responses import PlainTextResponse
 
-    def __init__(self, app) -> None:
-        self.app = app
-
-    async def __call__(self, scope, receive, send) -> None:
-        """Answer one request (ASGI)."""
-        from starlette.datastructures import Headers
-        from starlette.responses import PlainTextResponse
-
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        headers, answer = Headers(scope=scope), self.app
-        own = f"http://{headers['host']}"
-        size = headers.get("content-length", "0" if scope["method"] in ("GET", "HEAD") else "")
-        if headers.get("origin", own) != own:
-            answer = PlainTextResponse("Another page may not ask.", 403)
-        elif "://" in scope["path"] or "process_recording" in scope["path"]:
-            answer = PlainTextResponse("Nothing is fetched for you.", 403)
-        elif not size.isdecimal() or int(size) > MOST_BYTES + 100_000:
-            answer = PlainTextResponse("Too large.", 413)
-
-        async def unframed(message) -> None:  # no other page may show this one inside itself
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", b"frame-ancestors 'none'")
-                message["headers"] = [*message["headers"], policy]
-            await send(message)
-
-        await answer(scope, receive, unframed)
+    own, path = f"http://{request.headers['host']}", request.scope["path"]
+    if request.headers.get("origin", own) != own:
+        return PlainTextResponse("Another page may not ask.", 403)
+    if "://" in path or "process_recording" in path:
+        return PlainTextResponse("Nothing is fetched for you.", 403)
+    answer = await call_next(request)
+    answer.headers["content-security-policy"] = "frame-ancestors 'none'"  # no page shows this one
+    return answer
 
 
 def launch(page, **options) -> str:
     """Show a page for this machine only, and return its address; options are Gradio's."""
     from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     # a name that somebody's server made to lead here (DNS rebinding) is not one of these
-    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    layers = [Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])]
+    layers.append(Middleware(BaseHTTPMiddleware, dispatch=gate))
     options |= {"server_name": "127.0.0.1", "share": False, "inline": False, "quiet": True}
     options |= {"max_file_size": MOST_BYTES, "footer_links": [], "prevent_thread_lock": True}
     proxies = os.environ.get("no_proxy")
     os.environ["no_proxy"] = "*"  # Gradio asks its own page whether it is there
     try:
-        return page.launch(**options, app_kwargs={"middleware": [hosts, Middleware(Gate)]})[1]
+        return page.launch(**options, app_kwargs={"middleware": layers})[1]
     finally:
         os.environ.pop("no_proxy") if proxies is None else os.environ.update(no_proxy=proxies)
