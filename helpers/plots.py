@@ -10,6 +10,7 @@ import torch
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import nn
 
 # Okabe and Ito's palette: distinct for colour-blind eyes too. Source: jfly.uni-koeln.de/color
 BLUE = "#0072B2"
@@ -143,6 +144,33 @@ def show_heat(
             interpolation="bilinear",
         )
     _show(photographs=True)
+
+
+def show_network(network: nn.Module, size: int, title: str) -> None:
+    """Show what each convolution and linear layer gives: as high as its side, as wide as channels.
+
+    `network` takes pictures (1, 3, size, size); on the device "meta" nothing is computed.
+    """
+    shapes: list[tuple[int, ...]] = []
+    layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    hooks = [one.register_forward_hook(lambda *a: shapes.append(a[2].shape[1:])) for one in layers]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, size, size, device=layers[0].weight.device))
+    for hook in hooks:
+        hook.remove()
+    _, axis = plt.subplots(figsize=(12, 3.8), layout="constrained")
+    left, before = 0.0, None
+    for shape in shapes:
+        width, height = shape[0] / 12, shape[-1] if len(shape) > 1 else 4  # linear layers are flat
+        colour = BLUE if len(shape) > 1 else PALETTE[1]
+        axis.bar(left, height, width, align="edge", color=colour, edgecolor="white")
+        if shape != before:
+            name = f"{shape[0]:,}" if len(shape) == 1 else f"{shape[0]} × {height} × {height}"
+            axis.text(left, height + 4, name, fontsize=12, rotation=20)
+        left, before = left + width + 8, shape
+    axis.set(title=title, ylabel="side in pixels", xlabel="channels", xticks=[])
+    axis.margins(y=0.2)
+    _show()
 
 
 def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> None:

@@ -39,7 +39,7 @@ class Backbone:
     outputs: int
     size: int  # pixels
     transform: Callable  # from a PIL picture to what the network expects, (3, size, size)
-    classes: tuple[str, ...]  # of ImageNet
+    classes: tuple[str, ...]  # of ImageNet; none where the weights have no answer, only features
 
     @property
     def mark(self) -> str:
@@ -53,6 +53,9 @@ class Body(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        if getattr(network, "num_classes", None) == 0:  # timm cut it off already
+            self.last, self.outputs = "", network.num_features
+            return
         linear = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
         self.last, layer = linear[-1] if linear else ("", None)
         if layer is None or layer.out_features != len(IMAGENET):
@@ -61,6 +64,8 @@ class Body(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return features (N, outputs) for pictures (N, 3, size, size)."""
+        if not self.last:
+            return self.network(pictures)
         _, features = call_and_catch(self.network, self.last, pictures)
         return features
 
@@ -112,8 +117,9 @@ def load_backbone(name: str | None = None) -> Backbone:
     steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
     body = Body(network).eval()
     millions = sum(p.numel() for p in network.parameters()) / 1e6
-    print(f"{name}: {millions:.1f} million weights from ImageNet, {size}×{size} pixels")
-    return Backbone(name, network, body, body.outputs, size, v2.Compose(steps), IMAGENET)
+    classes, come = (IMAGENET, "from ImageNet") if body.last else ((), "without classes")
+    print(f"{name}: {millions:.1f} million weights {come}, {size}×{size} pixels")
+    return Backbone(name, network, body, body.outputs, size, v2.Compose(steps), classes)
 
 
 def weight_file(weights: WeightsEnum) -> Path:
@@ -137,7 +143,10 @@ def _from_torchvision(name: str) -> tuple[nn.Module, tuple]:
 
 
 def _from_timm(name: str) -> tuple[nn.Module, tuple]:
-    network = timm.create_model(name, pretrained=name != LITE0, cache_dir=weights_folder())
+    answers = timm.get_pretrained_cfg(name).num_classes  # DINO's have none, CLIP's are no classes
+    options = {} if answers == len(IMAGENET) else {"num_classes": 0}
+    folder = weights_folder()
+    network = timm.create_model(name, pretrained=name != LITE0, cache_dir=folder, **options)
     how = timm.data.resolve_model_data_config(network)
     size = how["input_size"][1]
     if name == LITE0:  # the package has other names for the same tensors, in the same order

@@ -25,12 +25,19 @@ CONFUSION = pd.DataFrame([[1, 0], [1, 2]], ["a", "b"], ["a", "b"])
 GREY, LINES = np.zeros((4, 4), np.uint8), {"x": ([1, 2], [3, 4]), "y": ([1, 2], [4, 3])}
 PARTS = "run, training, run, validation"
 CURVES = f"A chart. T; loss against epoch: {PARTS}; accuracy in % against epoch: {PARTS}"
+NETWORK = torch.nn.Sequential(
+    torch.nn.Conv2d(3, 4, 3),
+    torch.nn.AdaptiveAvgPool2d(1),
+    torch.nn.Flatten(),
+    torch.nn.Linear(4, 2),
+)
 HISTOGRAMS = "A chart. T: thousand pixels against brightness, 0 to 255: a"
 FIGURES = {  # what is said of it: what draws it
     "A chart. T: pictures": (plots.show_counts, [0, 0, 1], ["a", "b"], "T"),
     "A chart. T: in %": (plots.show_bars, {"a": 1.2, "b": 2}, "T", "in %"),
     "A chart. T: in m": (plots.show_points, {"a": [1, 2], "b": [-1]}, "T", "in m"),
     "A chart. T: y against epoch: x, y": (plots.show_lines, LINES, "T", "epoch", "y", 5),
+    "A chart. T: side in pixels against channels": (plots.show_network, NETWORK, 16, "T"),
     HISTOGRAMS: (plots.show_histograms, {"a": GREY}, "T"),
     CURVES: (plots.show_curves, {"run": HISTORY}, "T"),
     "A picture. T: true against predicted": (plots.show_confusion, CONFUSION, "T"),

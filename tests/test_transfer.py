@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from torchvision.transforms import v2
 
 from helpers import transfer
 from helpers.catalog import weights_folder
-from helpers.data import FolderImages, open_picture
+from helpers.data import FolderImages
+from helpers.images import open_picture
 from helpers.transfer import LITE0, Backbone, Body, FeatureCache, load_backbone
 
 COUNT = 20  # pictures: blocks of 8, 8 and 4
@@ -103,6 +105,24 @@ def test_a_network_of_timm_by_its_name(monkeypatch):
     backbone = load_backbone()
     assert asked == [("test_vit", True)]
     assert as_timm_does(backbone, *check(backbone, 64))
+
+
+@pytest.mark.parametrize("answers", [0, 512])  # of DINO, and of CLIP's image tower
+def test_a_network_without_classes_of_imagenet_gives_features(monkeypatch, capsys, answers):
+    create = timm.create_model
+    monkeypatch.setattr(timm, "is_model_pretrained", lambda name: True)
+    monkeypatch.setattr(
+        timm, "create_model", lambda name, num_classes, **options: create(name, num_classes=0)
+    )
+    about = timm.get_pretrained_cfg("test_vit")
+    monkeypatch.setattr(
+        timm, "get_pretrained_cfg", lambda name: replace(about, num_classes=answers)
+    )
+    backbone = load_backbone("test_vit")
+    assert "weights without classes, 160×160 pixels" in capsys.readouterr().out
+    assert backbone.classes == () and backbone.outputs == 64
+    with torch.no_grad():
+        assert backbone.body(torch.zeros(2, 3, 160, 160)).shape == (2, 64)
 
 
 @pytest.mark.parametrize("network", [nn.Conv2d(3, 1000, 1), nn.Linear(4, 10)])
