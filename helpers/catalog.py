@@ -29,8 +29,8 @@ class DataSet:
     name: str  # of its folder under data/ and runs/
     title: str
     classes: tuple[str, ...]  # the position is the label
-    mean: float | tuple[float, ...]  # of the training pixels, in 0..1
-    std: float | tuple[float, ...]
+    mean: tuple[float, ...]  # of each channel of the training pixels, in 0..1
+    std: tuple[float, ...]
     layout: str  # "csv", "folders" or "cifar"
     size: int  # pixels: the side that pictures are resized to, unless another one is asked for
     channels: int  # 1 is grey, 3 is RGB
@@ -47,8 +47,8 @@ AOI = DataSet(
     name="aoi",
     title="AOI defect inspection",
     classes=("normal", "void", "horizontal", "vertical", "edge", "particle"),
-    mean=0.68,
-    std=0.10,
+    mean=(0.68,),
+    std=(0.10,),
     layout="csv",
     size=128,
     channels=1,

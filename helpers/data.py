@@ -1,31 +1,24 @@
-"""From files on disk to pixels in memory: open a data set, read a picture, decode them all once."""
+"""From a data set on disk to pixels in memory: open it, read its parts, decode them all once."""
 
-import csv
 import hashlib
-import io
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from helpers.catalog import DATA_SETS, DataSet, data_folder, replace
+from helpers.images import open_picture, picture_files, read_table, squeezed
+from helpers.own import PARTS, own_facts
 from helpers.samples import sample_folder
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no other program is started
-ENDINGS = ("png", "jpg", "jpeg", "jfif", "mpo", "webp", "bmp", "tif", "tiff", "gif", "ppm")
-MOST_PIXELS = 100_000_000  # a picture with more is a mistake or a bomb
-MOST_SCANS = 100  # of a JPEG, 12 if it is huge: each one decodes all of it again, and 12 are usual
-LEAST_SIDE, LONGEST = 16, 50  # pixels; times the shorter side
 ARRAY_NAMES = ("numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct")  # in a pickle
 
 
@@ -41,10 +34,11 @@ class OpenedData:
 def open_data(name: str) -> OpenedData:
     """Find a data set and print which one it is: the real one where it is here, else the sample.
 
+    Another name is a folder of your own pictures below data/: see helpers/own.py.
     WORKSHOP_DATA=sample or real forces one of them.
     """
     if name not in DATA_SETS:
-        raise KeyError(f"No data set is called {name!r}. There are: {', '.join(DATA_SETS)}.")
+        return OpenedData(own_facts(name), data_folder(name) / PARTS, "own")
     facts, wanted = DATA_SETS[name], os.environ.get("WORKSHOP_DATA", "")
     real = data_folder(name) / "real"
     missing = [part for part in facts.needs if not (real / part).exists()]
@@ -55,57 +49,11 @@ def open_data(name: str) -> OpenedData:
         return OpenedData(facts, real, "real")
     if wanted != "sample" and real.exists():
         print(f"{real} has no {missing[0]}, so it is not used. See: python -m workshop data {name}")
-    root = sample_folder(facts)
+    root = data_folder(name) / "sample"
+    if not root.is_dir():
+        sample_folder(facts)
     print(f"{facts.title}: a drawn sample in the layout of the real data set")
     return OpenedData(facts, root, "sample")
-
-
-def is_picture(path: Path) -> bool:
-    """Return whether a file counts as a picture: by its ending, and it is not hidden."""
-    return path.suffix.lower()[1:] in ENDINGS and not is_hidden(path.name)
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a system, an editor or a file server made this file or folder for itself."""
-    return name.startswith((".", "@", "__"))
-
-
-def open_picture(source: Path | bytes, channels: int = 3) -> Image.Image:
-    """Read a picture from anybody: RGB, or grey for one channel; upright; of several the first.
-
-    It is measured before it is decoded. A `ValueError` says what is wrong with it.
-    """
-    name = "the picture" if isinstance(source, bytes) else source
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    try:
-        picture = Image.open(io.BytesIO(content), formats=FORMATS)  # decodes nothing yet
-        short, long = sorted(picture.size)
-        if short * long > MOST_PIXELS or short < LEAST_SIDE or long > LONGEST * short:
-            raise ValueError(
-                f"it is {picture.width}×{picture.height} pixels. Expected at least {LEAST_SIDE} "
-                f"each way, at most {MOST_PIXELS / 1e6:.0f} million, and no strip"
-            )
-        scans = content.count(b"\xff\xda") if content[:2] == b"\xff\xd8" else 1
-        if scans > MOST_SCANS or scans * short * long > 12 * MOST_PIXELS:
-            raise ValueError(f"it is a JPEG with {scans} scans. Save it anew")
-        ImageOps.exif_transpose(picture, in_place=True)  # as the camera was held
-        if picture.mode.startswith("I;16"):  # Pillow's own conversion cuts at 255 and leaves white
-            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-        if picture.mode in ("I", "F"):
-            raise ValueError("it has 32 bits per pixel. Save it with 8")
-        return picture.convert("L" if channels == 1 else "RGB")
-    except Image.UnidentifiedImageError:
-        raise ValueError(f"{name} is not a picture in one of {', '.join(FORMATS)}.") from None
-    except Exception as error:  # broken files make Pillow raise nearly anything
-        raise ValueError(f"{name} cannot be used: {error}.") from error
-
-
-def squeezed(picture: Image.Image, size: int) -> Tensor:
-    """Return a picture, squeezed into a square, as uint8 (C, size, size)."""
-    # INTER_AREA averages, so fine noise does not alias; enlarging it would show blocks
-    method = cv2.INTER_AREA if min(picture.size) > size else cv2.INTER_LINEAR
-    pixels = cv2.resize(np.asarray(picture), (size, size), interpolation=method)
-    return torch.from_numpy(pixels).view(size, size, -1).permute(2, 0, 1).contiguous()
 
 
 @dataclass(frozen=True)
@@ -157,6 +105,8 @@ class CsvImages(_Images):
     def __init__(
         self, csv_file, image_dir, classes, size=128, channels=1, transform=None, labelled=True
     ) -> None:
+        if isinstance(classes, str):
+            raise ValueError(f"classes is the text {classes!r}. Expected several names: (…, …).")
         rows = read_table(csv_file, labelled)
         numbers = {str(n): n for n in range(len(classes))}
         if wrong := [name for name in rows if labelled and rows[name] not in numbers]:
@@ -176,30 +126,6 @@ class CsvImages(_Images):
         super().__init__(samples, classes, size, channels, transform)
 
 
-def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:
-    """Return the Label of each ID in a CSV, "" where there is none; check every row."""
-    rows = {}
-    with Path(csv_file).open(encoding="utf-8-sig", newline="") as stream:
-        table = csv.DictReader(stream, restval="")
-        if not {"ID", "Label" if labelled else "ID"} <= set(names := table.fieldnames or []):
-            raise ValueError(
-                f"The first line of {csv_file} is {','.join(names)!r}; expected ID,Label, with "
-                "commas and in these letters."
-            )
-        for row in table:
-            if not any(row.values()):  # a spreadsheet leaves empty rows at the end
-                continue
-            name = row["ID"]
-            path = PureWindowsPath(name)  # it knows / and C: and \\ on every system
-            if name in rows or path.anchor or ".." in path.parts:
-                problem = "is there already" if name in rows else "is outside its folder"
-                raise ValueError(f"{csv_file}, line {table.line_num}: {name!r} {problem}.")
-            rows[name] = row.get("Label", "").strip()
-    if not rows:
-        raise ValueError(f"{csv_file} has no rows. It needs one line for each picture.")
-    return rows
-
-
 class FolderImages(_Images):
     """Photographs in one folder for each class, in the order of the labels; or without classes.
 
@@ -208,9 +134,7 @@ class FolderImages(_Images):
     """
 
     def __init__(self, folder, classes, size=64, channels=3, transform=None) -> None:
-        files = [file for file in sorted(Path(folder).rglob("*")) if is_picture(file)]
-        places = [(file, file.relative_to(folder).parts) for file in files]
-        places = [(file, parts) for file, parts in places if not any(map(is_hidden, parts))]
+        places = [(file, file.relative_to(folder).parts) for file in picture_files(Path(folder))]
         found = sorted({parts[0] for _, parts in places})
         if not places or (classes and found != sorted(classes)):
             raise FileNotFoundError(
@@ -253,7 +177,11 @@ def read_cifar(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels
 
 
-def _cifar_pictures(folder: Path, part: str) -> Pictures:
+def _cifar_pictures(folder: Path, part: str, classes: Sequence[str]) -> Pictures:
+    with (folder / "batches.meta").open("rb") as stream:
+        names = _NumbersOnly(stream, encoding="bytes").load()[b"label_names"]
+    if names != [name.encode() for name in classes]:
+        raise ValueError(f"batches.meta lists the classes {names}; expected {', '.join(classes)}.")
     files = {"train": [f"data_batch_{n}" for n in range(1, 6)], "test": ["test_batch"]}[part]
     batches = [read_cifar(folder / file) for file in files]
     pixels, labels = map(np.concatenate, zip(*batches, strict=True))
@@ -274,7 +202,7 @@ def image_dataset(data: OpenedData, part: str, size: int | None = None, transfor
 def pictures(data: OpenedData, part: str, size: int | None = None) -> Pictures:
     """Return all pictures of one part, decoded once; CIFAR-10 stays at 32 pixels."""
     if data.facts.layout == "cifar":
-        return _cifar_pictures(data.root / data.facts.inner, part)
+        return _cifar_pictures(data.root / data.facts.inner, part, data.facts.classes)
     return decode_once(image_dataset(data, part, size), data_folder(data.facts.name) / "cache")
 
 

@@ -11,19 +11,21 @@ from helpers.data import OpenedData, Pictures, pictures
 from helpers.models import LeNet
 from helpers.training import best_device, fit, mixed_precision
 
-AOI_EPOCHS = 15
-AOI_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
-AOI_SEED = 1
+LENET_EPOCHS = 15
+LENET_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
+LENET_SEED = 1
 
 
-def aoi_parts(data: OpenedData) -> tuple[Pictures, Pictures]:
+def train_and_valid(data: OpenedData) -> tuple[Pictures, Pictures]:
     """Return the training and the validation pictures that steps 04 to 09 share."""
     everything = pictures(data, "train")
+    if "valid" in data.facts.pictures:
+        return everything, pictures(data, "valid")
     train_rows, valid_rows = stratified_split(everything.labels, valid=0.2, seed=0)
     return everything[train_rows], everything[valid_rows]
 
 
-def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
+def trained_lenet(data: OpenedData, augmented: bool = True) -> Path:
     """Return the run folder of step 07's LeNet; train it first if it is not there.
 
     A run that was trained on the sample does not count for the real data. One that was trained in
@@ -35,23 +37,23 @@ def aoi_lenet(data: OpenedData, augmented: bool = True) -> Path:
     if known.get("source") == data.source and (run / "model.safetensors").is_file():
         return run
     facts, augment = data.facts, aoi_augment if augmented else None
-    train, valid = aoi_parts(data)
-    batches = Batches(train, facts.mean, facts.std, shuffle=True, seed=AOI_SEED, augment=augment)
-    torch.manual_seed(AOI_SEED)
+    train, valid = train_and_valid(data)
+    batches = Batches(train, facts.mean, facts.std, shuffle=True, seed=LENET_SEED, augment=augment)
+    torch.manual_seed(LENET_SEED)
     model = LeNet(len(facts.classes), facts.channels, facts.size)
     model.to(best_device(), memory_format=torch.channels_last)  # see step 11: quicker on CPUs
     optimizer = torch.optim.AdamW(model.parameters())
-    steps = AOI_EPOCHS * len(batches)
+    steps = LENET_EPOCHS * len(batches)
     fit(
         model,
         batches,
         Batches(valid, facts.mean, facts.std, batch_size=128),
         optimizer,
-        AOI_EPOCHS,
+        LENET_EPOCHS,
         run=run,
-        scheduler=torch.optim.lr_scheduler.OneCycleLR(optimizer, AOI_RATE, steps),
+        scheduler=torch.optim.lr_scheduler.OneCycleLR(optimizer, LENET_RATE, steps),
         notes={"source": data.source},
-        desc=f"runs/aoi/{run.name} is not here yet, so it is trained now. Epoch",
+        desc=f"runs/{facts.name}/{run.name} is not here yet, so it is trained now. Epoch",
         precision=mixed_precision(best_device()),
     )
     return run

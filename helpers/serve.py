@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from helpers.catalog import DATA_SETS, data_folder, home
-from helpers.data import OpenedData, image_dataset, open_data, open_picture, squeezed
+from helpers.data import OpenedData, image_dataset, open_data
+from helpers.images import open_picture, squeezed
 from helpers.training import best_device, load_model
 from helpers.transfer import load_backbone
 
@@ -234,6 +235,9 @@ async def gate(request, call_next):
         return PlainTextResponse("Another page may not ask.", 403)
     if "://" in path or "process_recording" in path:
         return PlainTextResponse("Nothing is fetched for you.", 403)
+    size = request.headers.get("content-length", "0" if request.method in ("GET", "HEAD") else "")
+    if not size.isdecimal() or int(size) > MOST_BYTES + 100_000:  # of all files in it together
+        return PlainTextResponse("Too large.", 413)
     answer = await call_next(request)
     answer.headers["content-security-policy"] = "frame-ancestors 'none'"  # no page shows this one
     return answer

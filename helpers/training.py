@@ -15,7 +15,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, distributed, nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
@@ -87,8 +87,11 @@ def evaluate(
 def _show_all(model, loader, loss_fn, precision, learn=None) -> Scores:
     """Show the network every picture; `learn` is called with the loss of each batch."""
     device = next(model.parameters()).device
+    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
     total_loss, correct, count = 0.0, 0, 0
     for pictures, labels in loader:
+        if learn and normed and len(labels) == 1 and count:
+            continue  # one picture has no spread: batch norm cannot learn from it
         pictures, labels = pictures.to(device), labels.to(device)
         with torch.autocast(device.type, precision, enabled=precision is not None):
             logits = model(pictures)
@@ -135,7 +138,7 @@ def fit(
     loss_fn : nn.Module, optional
         Gives the mean over a batch of logits (B, classes); else it is cross-entropy.
     scheduler : LRScheduler, optional
-        Stepped after each batch.
+        Stepped after each batch; ReduceLROnPlateau after each epoch, with the validation loss.
     resume : bool
         True to go on from last.pt, if there is one, as if nothing had happened. Without a
         scheduler the learning rate is that of `optimizer` as it is given.
@@ -165,6 +168,7 @@ def fit(
         run, loggers = None, ()  # the first process writes
     if run and not history:
         Path(run, "last.pt").unlink(missing_ok=True)  # nobody shall resume that one by mistake
+    plateau = isinstance(scheduler, ReduceLROnPlateau)
     total, done = epochs * len(train), len(history) * len(train)
     bar = tqdm(total=total, initial=done, desc=desc, disable=desc is None)
     finished = False
@@ -174,13 +178,15 @@ def fit(
             for shuffle in (train, getattr(train, "sampler", None)):
                 if hasattr(shuffle, "set_epoch"):
                     shuffle.set_epoch(epoch)
-            start = time.perf_counter()
-            learned = train_epoch(model, train, loss_fn, optimizer, scheduler, bar, precision)
+            start, each_batch = time.perf_counter(), None if plateau else scheduler
+            learned = train_epoch(model, train, loss_fn, optimizer, each_batch, bar, precision)
             tested = evaluate(model, valid, loss_fn, precision)
             if not math.isfinite(learned.loss + tested.loss):
                 raise FloatingPointError(
                     f"The loss of epoch {epoch} is no number any more. Try a tenth of the rate."
                 )
+            if plateau:
+                scheduler.step(tested.loss)
             bar.set_postfix(loss=f"{learned.loss:.3f}", valid_accuracy=f"{tested.accuracy:.1%}")
             numbers = {"train_loss": learned.loss, "train_accuracy": learned.accuracy}
             numbers |= {"valid_loss": tested.loss, "valid_accuracy": tested.accuracy}

@@ -19,7 +19,8 @@ from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from helpers.catalog import replace, weights_folder
-from helpers.data import Pictures, mark_of, open_picture
+from helpers.data import Pictures, mark_of
+from helpers.images import open_picture
 from helpers.training import best_device, mixed_precision
 
 VGG16 = torchvision.models.VGG16_Weights.DEFAULT

@@ -14,6 +14,7 @@ from conftest import write_png
 from PIL import Image
 
 from helpers import data as room
+from helpers import images as reading
 from helpers.catalog import CIFAR10, DATA_SETS, FOOD, PETS
 from helpers.data import CsvImages, FolderImages, OpenedData, decode_once, open_data, pictures
 from helpers.samples import unpack
@@ -36,16 +37,16 @@ def two_halves(mode="RGB", left=(204, 51, 102), right=(0, 102, 255)):
 
 def test_every_ending_is_read_and_every_format_has_one(tmp_path):
     kinds = set()
-    for ending in room.ENDINGS:
+    for ending in reading.ENDINGS:
         file = tmp_path / "a" / f"{ending}.{ending.upper() if ending == 'jpg' else ending}"
         file.parent.mkdir(exist_ok=True)
         more = {"save_all": True, "append_images": [Image.new("RGB", (48, 32))]}  # the first counts
         two_halves().save(file, **more if ending in ("gif", "mpo", "tiff", "webp") else {})
         with Image.open(file) as picture:
             kinds.add(picture.format)
-    assert kinds - {"MPO"} == set(room.FORMATS)  # Pillow opens MPO as a JPEG
+    assert kinds - {"MPO"} == set(reading.FORMATS)  # Pillow opens MPO as a JPEG
     images = FolderImages(tmp_path, ["a"], size=16)
-    assert len(images) == len(room.ENDINGS)
+    assert len(images) == len(reading.ENDINGS)
     for picture, _ in images:
         assert picture[:, 8, 3].tolist() == pytest.approx([204, 51, 102], abs=20)
         assert picture[:, 8, 12].tolist() == pytest.approx([0, 102, 255], abs=20)
@@ -61,8 +62,8 @@ def test_every_mode_becomes_rgb_or_grey(mode, ending, tmp_path):
     white = mode in ("L", "LA", "1")
     two_halves(mode, *([(255,) * 3, (0,) * 3] if white else [])).save(file)
     expected = [255] * 3 if white else [204, 51, 102]
-    assert room.open_picture(file).getpixel((5, 16)) == pytest.approx(expected, abs=6)
-    grey = room.open_picture(file, channels=1)
+    assert reading.open_picture(file).getpixel((5, 16)) == pytest.approx(expected, abs=6)
+    grey = reading.open_picture(file, channels=1)
     assert (grey.mode, grey.size) == ("L", (48, 32))
     assert grey.getpixel((5, 16)) == pytest.approx(np.dot(expected, [0.299, 0.587, 0.114]), abs=6)
 
@@ -71,8 +72,10 @@ def test_every_mode_becomes_rgb_or_grey(mode, ending, tmp_path):
 def test_16_bits_are_scaled_not_cut_off(ending, order, tmp_path):
     deep = np.linspace(0, 65535, 256).astype(f"{order}u2").repeat(16).reshape(64, 64)
     Image.fromarray(deep).save(tmp_path / f"a.{ending}")
-    assert np.array_equal(room.open_picture(tmp_path / f"a.{ending}", 1), deep >> 8)
-    assert np.array_equal(np.array(room.open_picture(tmp_path / f"a.{ending}"))[..., 2], deep >> 8)
+    assert np.array_equal(reading.open_picture(tmp_path / f"a.{ending}", 1), deep >> 8)
+    assert np.array_equal(
+        np.array(reading.open_picture(tmp_path / f"a.{ending}"))[..., 2], deep >> 8
+    )
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -80,7 +83,7 @@ def test_a_picture_from_a_telephone_stands_upright(kind, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn it by a quarter to the right
     two_halves(left=(255, 255, 255), right=(0, 0, 0)).save(tmp_path / "a", kind, exif=exif)
-    seen = np.array(room.open_picture(tmp_path / "a"))
+    seen = np.array(reading.open_picture(tmp_path / "a"))
     assert seen.shape == (48, 32, 3)
     assert seen[:20].min() > 200 and seen[-20:].max() < 50
 
@@ -125,7 +128,7 @@ def test_a_test_set_has_no_labels(tiny, text):
 
 def test_a_table_may_have_texts_for_labels(tiny):
     (tiny / "train.csv").write_text("Label,ID\n cats ,0.png\n,1.png\n")
-    assert room.read_table(tiny / "train.csv") == {"0.png": "cats", "1.png": ""}
+    assert reading.read_table(tiny / "train.csv") == {"0.png": "cats", "1.png": ""}
 
 
 # A folder for each class
@@ -170,7 +173,7 @@ def test_hidden_files_and_folders_never_count(food, junk):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"junk")
     assert len(room.image_dataset(food, "train")) == 9
-    assert room.is_picture(Path("A.JPG")) and not room.is_picture(Path("._a.jpg"))
+    assert reading.is_picture(Path("A.JPG")) and not reading.is_picture(Path("._a.jpg"))
 
 
 def test_other_class_folders_are_refused(food):
@@ -213,12 +216,27 @@ def check_cifar(folder, rows):
     train.images[0] = 0  # memory of its own
 
 
+def test_one_class_name_is_not_four_letters(tiny):
+    with pytest.raises(ValueError, match=r"classes is the text 'good'. Expected several names"):
+        CsvImages(tiny / "train.csv", tiny / "train_images", classes=("good"))
+
+
+def test_what_is_left_out_is_said(food, capsys):
+    (food.root / "train" / "pizza" / "IMG_1.HEIC").write_bytes(b"what an iPhone makes")
+    assert len(room.image_dataset(food, "train")) == 9
+    assert "1 files are left out, no pictures, such as IMG_1.HEIC" in capsys.readouterr().out
+
+
 def test_the_official_files_of_cifar_are_read(home, monkeypatch):
     monkeypatch.setenv("WORKSHOP_DATA", "sample")
     data = open_data("cifar10")
     check_cifar(data.root, len(pictures(data, "train")))
     with pytest.raises(KeyError, match="valid"):
         pictures(data, "valid")
+    names = [name.encode() for name in reversed(CIFAR10.classes)]
+    (data.root / CIFAR10.inner / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+    with pytest.raises(ValueError, match="lists the classes .*truck.*; expected airplane, auto"):
+        pictures(data, "test")
 
 
 REAL = {  # counts of each class
@@ -299,7 +317,7 @@ def test_the_real_data_set_is_preferred_to_the_sample(home, tiny, monkeypatch, c
     assert open_data("aoi") == OpenedData(DATA_SETS["aoi"], real, "real")
     assert "the real data set" in capsys.readouterr().out
     monkeypatch.setenv("WORKSHOP_DATA", "sample")
-    assert open_data("aoi").root == home / "sample"
+    assert open_data("aoi").root == home / "data" / "aoi" / "sample"
     monkeypatch.delenv("WORKSHOP_DATA")
     (real / "train.csv").unlink()
     capsys.readouterr()

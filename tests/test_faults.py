@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from test_fetch import FOOD, ZIP, Server, says, well
 
-from helpers import data, samples, training, transfer
+from helpers import data, images, samples, training, transfer
 from helpers.batches import Batches
 from helpers.models import LeNet
 from helpers.serve import MOST_BYTES, Predictor
@@ -247,10 +247,10 @@ def test_uploads(name, make, outcome):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
 def test_a_picture_that_is_cut_off_is_not_taken_for_whole(kind):
     whole = in_bytes(Image.effect_noise((64, 64), 90).convert("L"), kind)
-    assert data.open_picture(whole).size == (64, 64)
+    assert images.open_picture(whole).size == (64, 64)
     for length in [0, 1, 7, *range(20, len(whole) - 40, 97), len(whole) - 40]:
         with pytest.raises(ValueError, match="^the picture "):
-            data.open_picture(whole[:length])
+            images.open_picture(whole[:length])
 
 
 # Tables: a train.csv beside a folder with one picture, 007.png. Each is refused in one sentence.
@@ -397,13 +397,16 @@ DOWNLOADS = {
     "length too long": ((says(200, FOOD, length=len(FOOD) + 9),), "broken: IncompleteRead"),
     "length too short": ((says(200, FOOD, length=len(FOOD) - 9),), "is damaged or another file"),
     "a terabyte": ((says(200, b"PK", length=10**12),), "is far too large"),
+    "head byte by byte": ((test_fetch.slow_head,), "gives no answer in 0 seconds"),
+    "body byte by byte": ((test_fetch.drip(1, 0.01),), "is too slow .0.1 kB/s.. What came is kept"),
     "falls silent": ((test_fetch.drip(1, 2),), "Read timed out"),
 }
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(fetch, "PAUSE_SECONDS", 0.01)
+    for name, seconds in (("PAUSE", 0.01), ("HEAD", 0.4), ("SLOW", 0.3)):
+        monkeypatch.setattr(fetch, f"{name}_SECONDS", seconds)
     monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.3))
     monkeypatch.delenv("WORKSHOP_MIRROR", raising=False)
 

@@ -93,6 +93,12 @@ def says(status, body=b"", kind="application/zip", length=None):
     return give
 
 
+def slow_head(handler, whole, start):
+    for byte in b"HTTP/1.0 200 OK\r\nX-Slow: " + b"x" * 100:
+        handler.wfile.write(bytes([byte]))
+        time.sleep(0.05)
+
+
 def no_ranges(handler, whole, start):
     well(handler, whole, 0)
 
@@ -170,8 +176,12 @@ def test_what_is_here_is_not_fetched_again(home, official, capsys):
     assert said.splitlines()[-1].startswith("Here already: ")
 
 
-@pytest.mark.parametrize("bad", [gone, busy, flipped, page, cut(1000), None])
-def test_the_next_address_is_tried(home, official, capsys, bad):
+@pytest.mark.parametrize(
+    "bad", [gone, busy, flipped, page, slow_head, cut(1000), drip(1000, 0.1), None]
+)
+def test_the_next_address_is_tried(home, official, monkeypatch, capsys, bad):
+    monkeypatch.setattr(room, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(room, "SLOW_SECONDS", 0.2)
     with Server({ZIP: FOOD}, bad) as first, Server({ZIP: FOOD}) as second:
         official(first, second)
         if bad is None:  # nobody is there

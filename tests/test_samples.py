@@ -13,7 +13,8 @@ from conftest import REPOSITORY
 from PIL import Image
 
 from helpers.catalog import AOI, CIFAR10, DATA_SETS, FOOD, PETS, SHIPPED
-from helpers.data import open_picture, read_cifar
+from helpers.data import read_cifar
+from helpers.images import open_picture
 from helpers.samples import aoi, sample_folder
 
 PHOTOS = {  # how many pictures each folder has

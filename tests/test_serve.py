@@ -83,7 +83,7 @@ def test_it_answers_as_the_network_does_and_with_its_temperature(shared, tmp_pat
     model = load_model(asked.run / "model.safetensors")
     pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(GOOD)))).float() / 255
     with torch.no_grad():
-        logits = model((pixels[None, None] - AOI.mean) / AOI.std)[0]
+        logits = model((pixels[None, None] - AOI.mean[0]) / AOI.std[0])[0]
     for predictor, temperature in (
         (asked, 1),
         (Predictor(made(home, "warm", model, temperature=0.2)), 0.2),
@@ -211,10 +211,14 @@ def test_what_is_no_picture_gets_a_sentence_and_the_page_lives_on(address):
     assert send(address, drawn(1))[0].startswith("###")
 
 
-def test_too_large_a_file_is_refused(address):
+def test_too_large_a_request_is_refused_unread(address):
+    url = f"{address}gradio_api/upload"
     files = {"files": ("a.png", bytes(MOST_BYTES + 1000))}
-    sent = requests.post(f"{address}gradio_api/upload", files=files, timeout=60)
-    assert sent.status_code == 413
+    assert requests.post(url, files=files, timeout=60).status_code == 413
+    files = {"files": ("a.png", bytes(MOST_BYTES + 200_000))}
+    assert requests.post(url, files=files, timeout=60).text == "Too large."
+    without_length = requests.post(url, data=iter([b"a"] * 3), timeout=60)
+    assert without_length.status_code == 413
 
 
 def test_a_stranger_is_turned_away(address):

@@ -146,6 +146,12 @@ def one_cycle(steps=12, rate=0.02):
     return lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
 
 
+def plateau(optimizer):
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.1, patience=0, threshold=0.9999
+    )
+
+
 def loader(**options):
     pictures = easy()
     dataset = TensorDataset(pictures.images / 255, pictures.labels)
@@ -155,6 +161,7 @@ def loader(**options):
 RUNS = {
     "constant": dict,
     "one cycle": lambda: {"schedule": one_cycle()},
+    "plateau": lambda: {"schedule": plateau},
     "NumPy's rates": lambda: {"rate": np.float32(0.01), "schedule": one_cycle(12, np.float64(0.1))},
     "a loader": lambda: {"train": loader()},
     "a loader that shuffles": lambda: {"train": loader(shuffle=True)},
@@ -191,6 +198,12 @@ def test_each_epoch_has_its_own_order_and_each_batch_its_rate(make):
     parts = setup(schedule=one_cycle(), train=make(shuffle=True))
     fit(**parts, epochs=4)
     assert parts["train"].sampler.epoch == 4 and parts["scheduler"].last_epoch == 12
+
+
+def test_the_plateau_is_told_the_loss_once_an_epoch():
+    parts = setup(schedule=plateau)
+    fit(**parts, epochs=3)  # the loss never falls to 0.0001 of it: the rate goes down twice
+    assert parts["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-4)
 
 
 def test_without_a_schedule_a_resumed_run_takes_the_new_rate(tmp_path):
@@ -326,6 +339,16 @@ def test_no_batches_are_explained():
             fit(**setup(**{part: batches(0)}), epochs=1)
 
 
+def test_a_lone_last_picture_is_left_out_where_batch_norm_cannot_learn_from_it():
+    def normed():
+        return nn.Sequential(nn.Flatten(), nn.Linear(400, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    for make, steps in ((normed, 2), (lambda: LeNet(2, size=20), 3)):
+        parts = setup(make, train=batches(17))
+        fit(**parts, epochs=1)
+        assert next(iter(parts["optimizer"].state.values()))["step"] == steps
+
+
 class Notes:
     """A logger that remembers what it was told."""
 
@@ -416,13 +439,13 @@ def test_bfloat16_is_for_devices_that_compute_in_it(monkeypatch):
 def test_the_recipe_is_made_once_for_each_source(home, tiny, monkeypatch, capsys):
     monkeypatch.setattr(recipes, "LENET_EPOCHS", 1)
     data = OpenedData(AOI, tiny, "sample")
-    train, valid = recipes.aoi_parts(data)
+    train, valid = recipes.train_and_valid(data)
     assert len(train) == 10 and valid.labels.tolist() == [0, 1]
-    run = recipes.aoi_lenet(data)
+    run = recipes.trained_lenet(data)
     assert run == home / "runs" / "aoi" / "lenet" and run.name in capsys.readouterr().err
     first = (run / "last.pt").stat().st_mtime_ns
-    assert recipes.aoi_lenet(data) == run and (run / "last.pt").stat().st_mtime_ns == first
-    recipes.aoi_lenet(OpenedData(AOI, tiny, "real"))
+    assert recipes.trained_lenet(data) == run and (run / "last.pt").stat().st_mtime_ns == first
+    recipes.trained_lenet(OpenedData(AOI, tiny, "real"))
     assert (run / "last.pt").stat().st_mtime_ns != first
-    assert recipes.aoi_lenet(data, augmented=False).name == "lenet_plain"
+    assert recipes.trained_lenet(data, augmented=False).name == "lenet_plain"
     assert load_model(run / "model.safetensors").settings["classes"] == 6

@@ -230,7 +230,7 @@ NO_NMS = "raise RuntimeError('operator torchvision::nms does not exist')"
         ("random", "", "Machine", ["[FAIL] File names: workbook/random.py: taken"]),
         ("torchvision", NO_NMS, "PyTorch", ["PyTorch: torchvision does not fit torch 2."]),
         ("cv2", "raise ImportError('libGL.so.1')", "OpenCV", ["libGL", "opencv-python-headless"]),
-        ("cv2", "", "OpenCV", ["no attribute '__version__'", "opencv-python-headless"]),
+        ("cv2", "", "OpenCV", ["module 'cv2' has no", "opencv-python-headless"]),
         ("psutil", "raise ImportError", "Machine", ["Machine: cannot be checked: ImportError"]),
     ],
 )

@@ -47,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
     add("samples", _samples, "prepare the sample data sets now, not at their first use")
     data = add("data", _data, "get a real data set or weights; alone: what is here")
-    data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10")
-    data.add_argument("--from", dest="source", type=Path, metavar="DIR", help="or a USB stick")
+    data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10; or my_pictures")
+    data.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="or a USB stick, a zip"
+    )
     mirror = add("mirror", "mirror:serve", "instructors: serve a folder's archives to the room")
     mirror.add_argument("folder", type=Path, metavar="DIR")
     mirror.add_argument("--port", type=int, default=8080, metavar="N")
@@ -91,10 +93,14 @@ def _samples() -> None:
 
 
 def _data(name: str | None, source: str | None) -> None:
+    from helpers.catalog import DATA_SETS
     from workshop import fetch
+    from workshop.own import own
 
-    if name:
+    if name in DATA_SETS or name in fetch.WEIGHTS:
         fetch.fetch(name, source)
+    elif name:
+        own(name, source)
     elif source:
         fetch.take(source)
     else:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,14 @@ class Check:
     def __str__(self) -> str:
         line = f"{f'[{self.status}]':7}{self.name}: {self.found}"
         return f"{line}\n       -> {self.advice}" if self.advice else line
+
+
+def user_home() -> Path | None:
+    """Return the user's home folder; None where there is neither HOME nor a known user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def can_write(folder: Path) -> bool:
@@ -153,20 +162,29 @@ def folders() -> Check:
     found = f"data/ and runs/ can be written, {gigabytes:.1f} GB free"
     if gigabytes < 0.3:
         return Check("FAIL", found, "Free at least 0.3 GB for the samples.")
-    if not can_write(Path.home()):
+    mine = user_home()
+    if not (mine and can_write(mine)):
+        found += "; your home folder cannot" if mine else "; there is no home folder: HOME is unset"
         advice = "`python -m workshop lab` does without. Otherwise set HOME to a folder of yours."
-        return Check("WARN", f"{found}; your home folder cannot", advice)
+        return Check("WARN", found, advice)
     if gigabytes < 2:
         return Check("WARN", found, "Enough for the samples, not for the real data.")
     return Check("OK", found)
 
 
 def opencv() -> Check:
-    """Check that OpenCV can be imported."""
+    """Check that OpenCV can be imported, and reads a PNG from any path."""
     try:
         import cv2
+        import numpy as np
 
-        return Check("OK", cv2.__version__)
+        picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place, "Größe 数据.png")  # cv2.imread cannot open it on Windows
+            file.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+            back = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+        same = np.array_equal(back, picture)
+        return Check("OK" if same else "FAIL", f"{cv2.__version__}, a PNG comes back whole: {same}")
     except (ImportError, AttributeError) as error:  # a build that needs libGL; a rest of two builds
         advice = "python -m pip install --force-reinstall --no-deps opencv-python-headless"
         return Check("FAIL", f"import cv2 fails: {_short(error)}", advice)
@@ -177,6 +195,9 @@ def workers() -> Check:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
+    if os.name == "posix" and len(tempfile.gettempdir()) > 70:  # a socket's path has a limit
+        found = f"would hang: {tempfile.gettempdir()} is too long a name"
+        return Check("WARN", found, "Set TMPDIR to a folder with a shorter one.")
     options = {"num_workers": 1, "multiprocessing_context": "spawn", "timeout": 60}
     try:
         list(DataLoader(TensorDataset(torch.arange(4)), **options))
@@ -223,7 +244,7 @@ def paste(checks: list[Check]) -> str:
     settings = [f"{name}={value}" for name, value in os.environ.items() if "WORKSHOP_" in name]
     places = [f"Folder: {home()}", f"Python: {sys.executable}"]
     text = report([*checks, f"Versions: {listed}", f"Settings: {', '.join(settings)}", *places])
-    if name := Path.home().name:  # in some containers it is /
+    if name := getattr(user_home(), "name", ""):  # in some containers it is /
         text = re.sub(rf"(?<=[/\\]){re.escape(name)}(?=[/\\\n])", "…", text)
     text = re.sub("//[^/@ ]+@", "//", text)  # a name and a password in an address
     questions = "Step and cell: (for example step 07, the third code cell)\nWhat I did: \n"

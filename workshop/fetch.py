@@ -6,7 +6,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from zlib import crc32
 
 import requests
@@ -32,6 +34,8 @@ TRIES = 5
 PAUSE_SECONDS = 1.0  # before the second try; doubled for each one after
 PIECE = 256 * 1024  # bytes
 TIMEOUT = (10.0, 10.0)  # seconds: to connect, and without a byte
+HEAD_SECONDS = 20.0  # until an answer has begun
+SLOW_SECONDS, LEAST_SPEED = 20.0, 20_000  # fewer bytes a second for so long: it is given up
 INSTEAD = (
     "The notebooks run without it. For the real thing try another network, the instructor's mirror "
     "(set WORKSHOP_MIRROR) or a folder or USB stick (--from DIR)."
@@ -248,11 +252,31 @@ def _receive_all(url: str, file: Path, largest: int) -> None:
             time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
 
 
+def _answer(url: str, start: int) -> requests.Response:
+    """Ask for a file from the byte `start` on, and wait for the answer to begin.
+
+    In a thread, because the timeout of requests begins anew with every byte of a head.
+    """
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    answer = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(requests.get(url, headers=headers, stream=True, timeout=TIMEOUT))
+        except Exception as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(HEAD_SECONDS)
+    except TimeoutError:
+        raise ConnectionError(f"{url} gives no answer in {HEAD_SECONDS:.0f} seconds.") from None
+
+
 def _receive(url: str, part: Path, largest: int) -> None:
     """Append to `part` what it lacks."""
     start = part.stat().st_size if part.is_file() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    with _answer(url, start) as response:
         if response.status_code == 416:
             part.unlink()  # longer than the file: it belongs to something else
         response.raise_for_status()
@@ -266,9 +290,18 @@ def _receive(url: str, part: Path, largest: int) -> None:
         start = start if response.status_code == 206 else 0
         total = start + len(piece) + (response.raw.length_remaining or 0)
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=Path(url).name)
+        since, before = time.monotonic(), start
         with part.open("ab" if start else "wb") as file, bar:
             while piece:
                 bar.update(file.write(piece))
                 if max(total, file.tell()) > largest:
                     raise ConnectionError(f"{url} is far too large: it is not the file expected.")
+                seconds, came = time.monotonic() - since, file.tell() - before
+                if seconds > SLOW_SECONDS:
+                    if came < LEAST_SPEED * seconds:
+                        raise ConnectionError(
+                            f"{url} is too slow ({came / seconds / 1e3:.1f} kB/s). What came is "
+                            "kept: run this again to go on."
+                        )
+                    since, before = time.monotonic(), file.tell()
                 piece = response.raw.read1(PIECE, decode_content=False)

@@ -1,0 +1,99 @@
+"""One picture file to pixels: which files count, measured before they are decoded, upright."""
+
+import csv
+import io
+from pathlib import Path, PureWindowsPath
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no other program is started
+ENDINGS = ("png", "jpg", "jpeg", "jfif", "mpo", "webp", "bmp", "tif", "tiff", "gif", "ppm")
+MOST_PIXELS = 100_000_000  # a picture with more is a mistake or a bomb
+MOST_SCANS = 100  # of a JPEG, 12 if it is huge: each one decodes all of it again, and 12 are usual
+LEAST_SIDE, LONGEST = 16, 50  # pixels; times the shorter side
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a file counts as a picture: by its ending, and it is not hidden."""
+    return path.suffix.lower()[1:] in ENDINGS and not is_hidden(path.name)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a system, an editor or a file server made this file or folder for itself."""
+    return name.startswith((".", "@", "__"))
+
+
+def open_picture(source: Path | bytes, channels: int = 3) -> Image.Image:
+    """Read a picture from anybody: RGB, or grey for one channel; upright; of several the first.
+
+    It is measured before it is decoded. A `ValueError` says what is wrong with it.
+    """
+    name = "the picture" if isinstance(source, bytes) else source
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    try:
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)  # decodes nothing yet
+        short, long = sorted(picture.size)
+        if short * long > MOST_PIXELS or short < LEAST_SIDE or long > LONGEST * short:
+            raise ValueError(
+                f"it is {picture.width}×{picture.height} pixels. Expected at least {LEAST_SIDE} "
+                f"each way, at most {MOST_PIXELS / 1e6:.0f} million, and no strip"
+            )
+        scans = content.count(b"\xff\xda") if content[:2] == b"\xff\xd8" else 1
+        if scans > MOST_SCANS or scans * short * long > 12 * MOST_PIXELS:
+            raise ValueError(f"it is a JPEG with {scans} scans. Save it anew")
+        ImageOps.exif_transpose(picture, in_place=True)  # as the camera was held
+        if picture.mode.startswith("I;16"):  # Pillow's own conversion cuts at 255 and leaves white
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        if picture.mode in ("I", "F"):
+            raise ValueError("it has 32 bits per pixel. Save it with 8")
+        return picture.convert("L" if channels == 1 else "RGB")
+    except Image.UnidentifiedImageError:
+        raise ValueError(f"{name} is not a picture in one of {', '.join(FORMATS)}.") from None
+    except Exception as error:  # broken files make Pillow raise nearly anything
+        raise ValueError(f"{name} cannot be used: {error}.") from error
+
+
+def squeezed(picture: Image.Image, size: int) -> Tensor:
+    """Return a picture, squeezed into a square, as uint8 (C, size, size)."""
+    # INTER_AREA averages, so fine noise does not alias; enlarging it would show blocks
+    method = cv2.INTER_AREA if min(picture.size) > size else cv2.INTER_LINEAR
+    pixels = cv2.resize(np.asarray(picture), (size, size), interpolation=method)
+    return torch.from_numpy(pixels).view(size, size, -1).permute(2, 0, 1).contiguous()
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return the pictures below a folder, in order; print how many other files are left out."""
+    paths = [path.relative_to(folder) for path in sorted(Path(folder).rglob("*"))]
+    paths = [folder / path for path in paths if not any(map(is_hidden, path.parts))]
+    others = [path.name for path in paths if path.is_file() and not is_picture(path)]
+    if others:
+        print(f"{folder}: {len(others)} files are left out, no pictures, such as {others[0]}")
+    return [path for path in paths if is_picture(path)]
+
+
+def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:
+    """Return the Label of each ID in a CSV, "" where there is none; check every row."""
+    rows = {}
+    with Path(csv_file).open(encoding="utf-8-sig", newline="") as stream:
+        table = csv.DictReader(stream, restval="")
+        if not {"ID", "Label" if labelled else "ID"} <= set(names := table.fieldnames or []):
+            raise ValueError(
+                f"The first line of {csv_file} is {','.join(names)!r}; expected ID,Label, with "
+                "commas and in these letters."
+            )
+        for row in table:
+            if not any(row.values()):  # a spreadsheet leaves empty rows at the end
+                continue
+            name = row["ID"]
+            path = PureWindowsPath(name)  # it knows / and C: and \\ on every system
+            if name in rows or path.anchor or ".." in path.parts:
+                problem = "is there already" if name in rows else "is outside its folder"
+                raise ValueError(f"{csv_file}, line {table.line_num}: {name!r} {problem}.")
+            rows[name] = row.get("Label", "").strip()
+    if not rows:
+        raise ValueError(f"{csv_file} has no rows. It needs one line for each picture.")
+    return rows

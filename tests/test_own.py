@@ -1,0 +1,231 @@
+"""Pictures of one's own: every way in, the split that stays, and the notebooks that run on them."""
+
+import csv
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import run_python
+from PIL import Image
+
+from helpers.catalog import data_folder
+from helpers.data import image_dataset, open_data, pictures
+from helpers.images import ENDINGS
+from helpers.own import report
+from workshop.__main__ import main
+
+CLASSES = ("red", "green", "blue")
+
+
+def photo(file, colour=0, size=(90, 70), seed=0, grey=False):
+    """Write noise in which one colour, or for grey one third of the rows, is stronger."""
+    pixels = np.random.default_rng(seed).integers(0, 90, (size[1], size[0], 3)).astype("uint8")
+    pixels[:, :, colour] += 120
+    if grey:
+        pixels = pixels[:, :, (colour + 1) % 3]
+        third = size[1] // 3
+        pixels[third * colour : third * (colour + 1)] += 120
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(file)
+
+
+@pytest.fixture
+def folders(home):
+    """data/mine with a folder for each of three classes, ten pictures each."""
+    for label, name in enumerate(CLASSES):
+        for number in range(10):
+            photo(data_folder("mine") / name / f"{number}.jpg", label, seed=30 * label + number)
+    return data_folder("mine")
+
+
+@pytest.fixture
+def table(home):
+    """data/mine with labels.csv and 30 grey pictures in a folder, three classes."""
+    rows = [("ID", "Label")]
+    for number in range(30):
+        photo(data_folder("mine") / "films" / f"{number}.png", number % 3, seed=number, grey=True)
+        rows.append((f"{number}.png", CLASSES[number % 3]))
+    with (data_folder("mine") / "labels.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return data_folder("mine")
+
+
+def test_class_folders_are_a_data_set(folders, capsys):
+    data = open_data("mine")
+    assert data.facts.classes == ("blue", "green", "red") and data.source == "own"
+    assert data.facts.pictures == {"train": 18, "valid": 6, "test": 6}
+    assert "3 classes (18 train, 6 valid, 6 test)" in capsys.readouterr().out
+    train = pictures(data, "train")
+    assert train.labels.bincount().tolist() == [6, 6, 6] and train.images.shape[1:] == (3, 64, 64)
+    brightest = train.images.float().mean(dim=(2, 3)).argmax(dim=1)  # a picture's own colour
+    assert (brightest == 2 - train.labels).all()
+    about = json.loads((folders / "facts.json").read_text())
+    assert about["channels"] == 3 and all(0.2 < mean < 0.5 for mean in about["mean"])
+
+
+def test_a_table_is_a_data_set_and_grey_stays_grey(table):
+    data = open_data("mine")
+    assert data.facts.channels == 1 and data.facts.classes == tuple(sorted(CLASSES))
+    assert sum(data.facts.pictures.values()) == 30 and len(data.facts.mean) == 1
+    assert pictures(data, "valid").labels.bincount().tolist() == [2, 2, 2]
+
+
+def test_numbers_as_labels_keep_their_order(table):
+    text = (table / "labels.csv").read_text()
+    for label, name in enumerate(CLASSES):
+        text = text.replace(name, str(label + 9))
+    (table / "labels.csv").write_text(text)
+    assert open_data("mine").facts.classes == ("9", "10", "11")
+
+
+def test_the_split_stays(folders):
+    def split():
+        data = open_data("mine")
+        names = [
+            path for part in data.facts.pictures for path, _ in image_dataset(data, part).samples
+        ]
+        return {path.relative_to(data.root) for path in names}
+
+    first = split()
+    assert split() == first
+    (folders / "red" / "3.jpg").unlink()
+    for number in range(20, 25):
+        photo(folders / "red" / f"{number}.jpg", seed=number)
+    second = split()
+    gone, new = first - second, second - first
+    assert [path.name for path in gone] == ["3.jpg"] and len(new) == 5
+    assert {path.parts[0] for path in new} == {"train", "valid", "test"}
+    photo(folders / "red" / "0.jpg", size=(50, 40))  # drawn anew: the link must follow
+    assert [image.size for image in map(Image.open, folders.glob("__parts/*/red/0.jpg"))] == [
+        (50, 40)
+    ]
+
+
+@pytest.mark.parametrize("given", [("train", "valid"), ("train", "test"), ("Train", "val", "test")])
+def test_parts_that_are_given_are_kept(folders, given):
+    for number, part in enumerate(given):
+        for name in CLASSES:
+            for file in sorted((folders / name).glob("*"))[: 6 if number == 0 else 2]:
+                target = folders / part / name / file.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.rename(target)
+    for name in CLASSES:
+        shutil.rmtree(folders / name)
+    counts = open_data("mine").facts.pictures
+    assert sum(counts.values()) == 18 + 6 * (len(given) - 1)
+    assert counts["valid"] == (6 if given[1] != "test" else 3), counts
+    assert counts["test"] == (6 if "test" in given else 3), counts
+
+
+def test_a_test_set_without_labels(table):
+    (table / "labels.csv").rename(table / "train.csv")
+    (table / "test.csv").write_text("ID\n0.png\n1.png\n")
+    data = open_data("mine")
+    assert data.facts.unlabelled == ("test",) and set(pictures(data, "test").labels.tolist()) == {
+        -1
+    }
+
+
+def test_every_format_of_the_list_is_read_and_nothing_else_counts(folders):
+    for ending in ENDINGS:
+        photo(folders / "red" / f"one.{ending}") if ending not in ("jfif", "mpo") else None
+    photo(folders / "red" / ".ipynb_checkpoints" / "a.jpg")
+    photo(folders / "@eaDir" / "a.jpg")
+    (folders / "red" / "IMG_1.HEIC").write_bytes(b"heic")
+    (folders / "red" / "bad.jpg").write_bytes(b"no picture")
+    data = open_data("mine")
+    assert sum(data.facts.pictures.values()) == 30 + len(ENDINGS) - 2
+    left_out = [line for line in report("mine") if line.startswith("left out")]
+    assert len(left_out) == 2 and "export it as JPEG" in "".join(left_out)
+
+
+def test_the_report_says_what_is_odd(folders, capsys):
+    shutil.copy(folders / "red" / "0.jpg", folders / "green" / "copy.jpg")
+    Image.new("RGB", (200, 100)).save(folders / "blue" / "black.png")
+    for number in range(1, 4):
+        (folders / "green" / f"{number}.jpg").unlink()
+    assert main(["data", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "the same picture twice" in said and "red/0.jpg" in said and "green/copy.jpg" in said
+    assert "black.png is nearly of one colour" in said
+    assert "Fewer than 10: take more" in said.partition("green: ")[2].partition("\n")[0]
+    assert "width 90 to 200, height 70 to 100 pixels" in said
+
+
+def test_the_command_brings_a_folder_or_a_zip(folders, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "phone.zip", "w") as bundle:
+        for file in folders.rglob("*.jpg"):
+            bundle.write(file, f"export/{file.relative_to(folders)}")
+    assert main(["data", "other", "--from", str(folders)]) == 0
+    assert main(["data", "zipped", "--from", str(tmp_path / "phone.zip")]) == 0
+    assert capsys.readouterr().out.count("18 train, 6 valid, 6 test") == 2
+    assert main(["data", "other", "--from", str(folders)]) == 1  # never over what is there
+    assert "is there already" in capsys.readouterr().err
+    assert main(["data", "../mine", "--from", str(folders)]) == 1
+    assert main(["data", "nowhere"]) == 1
+
+
+def broken(folder, what):
+    """Break own data in one way."""
+    if what == "no folder":
+        shutil.rmtree(folder)
+    elif what == "one class":
+        shutil.rmtree(folder / "red"), shutil.rmtree(folder / "blue")
+    elif what == "two pictures":
+        for file in list((folder / "red").iterdir())[2:]:
+            file.unlink()
+    elif what == "facts":
+        open_data("mine")
+        (folder / "facts.json").write_text('{"classes": ')
+    elif what == "another class":
+        open_data("mine")
+        photo(folder / "violet" / "1.jpg"), photo(folder / "violet" / "2.jpg")
+        photo(folder / "violet" / "3.jpg")
+    elif what == "label out of the folder":
+        (folder / "labels.csv").write_text("ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("no folder", "one folder for each class"),
+        ("one class", "no two classes"),
+        ("two pictures", "'red' has no picture left for the part"),
+        ("facts", "delete it"),
+        ("another class", "violet"),
+        ("label out of the folder", "cannot be the name of a class"),
+    ],
+)
+def test_what_cannot_be_right_is_an_error(folders, what, said):
+    broken(folders, what)
+    with pytest.raises((OSError, ValueError), match=said):
+        open_data("mine")
+
+
+CELLS = """
+import glob, re, sys
+import matplotlib, nbformat
+matplotlib.use("Agg")
+for step in sys.argv[2:]:
+    (file,), space = glob.glob(f"{sys.argv[1]}/{step}_*.ipynb"), {"__name__": "__main__"}
+    for number, cell in enumerate(nbformat.read(file, 4).cells):
+        if cell.cell_type == "code":
+            source = re.sub(r'open_data\\("\\w+"\\)', 'open_data("mine")', cell.source)
+            exec(compile(source, f"{step}, cell {number}", "exec"), space)
+"""
+STEPS = ("04", "05", "06", "07", "08", "09", "10", "12", "14")
+
+
+@pytest.mark.parametrize("kind", ["folders", "table"])
+def test_the_notebooks_run_on_them(kind, request, home):
+    request.getfixturevalue(kind)
+    done = run_python(CELLS, "notebooks", *STEPS, WORKSHOP_HOME=home)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = {file.parent.name for file in home.glob("runs/*/*/metrics.json")}
+    assert {"lenet", "lenet_plain", "tinyvgg"} <= runs and not (home / "runs" / "aoi").exists()
+    for file in home.glob("runs/*/*/metrics.json"):
+        assert file.parent.parent.name == "mine" and json.loads(file.read_text())["source"] == "own"
+    lines = (home / "runs" / "mine" / "lenet" / "submission.csv").read_text().splitlines()
+    assert lines[0] == "ID,Label" and len(lines) == 7
