@@ -124,7 +124,8 @@ class Batches:
             if images.dtype == torch.uint8:
                 if self.augment is not None:
                     images = self.augment(images, generator)
-                images = images.float().div_(255).sub_(self.mean).div_(self.std)
+                # not sub_: grey minus the means of three channels is grey in three channels
+                images = images.float().div_(255).sub(self.mean).div_(self.std)
             yield images.float(), batch.labels
 
 

@@ -75,8 +75,8 @@ class CompactVGG(nn.Module):
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return logits (N, classes) for pictures (N, 3, height, width)."""
-        return self.head(self.features(pictures).mean(dim=(2, 3)))
+        """Return logits (N, classes) for pictures (N, 3, height, width), or (N, 1, …), grey."""
+        return self.head(self.features(pictures.expand(-1, 3, -1, -1)).mean(dim=(2, 3)))
 
 
 def convolution(inputs: int, outputs: int, pool: bool = False) -> list[nn.Module]:

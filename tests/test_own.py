@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import zipfile
 
@@ -220,12 +221,15 @@ STEPS = ("04", "05", "06", "07", "08", "09", "10", "12", "14")
 
 @pytest.mark.parametrize("kind", ["folders", "table"])
 def test_the_notebooks_run_on_them(kind, request, home):
-    request.getfixturevalue(kind)
+    facts = request.getfixturevalue(kind) / "facts.json"
+    open_data("mine")
+    facts.write_text(re.sub('"size": [0-9]+', '"size": 32', facts.read_text()))  # quicker
     done = run_python(CELLS, "notebooks", *STEPS, WORKSHOP_HOME=home)
     assert done.returncode == 0, done.stderr[-3000:]
     runs = {file.parent.name for file in home.glob("runs/*/*/metrics.json")}
-    assert {"lenet", "lenet_plain", "tinyvgg"} <= runs and not (home / "runs" / "aoi").exists()
-    for file in home.glob("runs/*/*/metrics.json"):
-        assert file.parent.parent.name == "mine" and json.loads(file.read_text())["source"] == "own"
+    assert {"lenet", "lenet_plain", "tinyvgg"} <= runs and len(runs) > 4
+    assert {folder.name for folder in home.glob("runs/*")} == {"mine"}
+    for file in home.glob("runs/*/*/metrics.json"):  # the demonstration of step 07 has no notes
+        assert json.loads(file.read_text()).get("source", "own") == "own"
     lines = (home / "runs" / "mine" / "lenet" / "submission.csv").read_text().splitlines()
     assert lines[0] == "ID,Label" and len(lines) == 7
