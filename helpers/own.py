@@ -9,6 +9,7 @@
 A split stays: a new picture joins the part that lacks most, one that you deleted leaves its part.
 """
 
+import csv
 import json
 import os
 import random
@@ -20,7 +21,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from tqdm.auto import tqdm
@@ -111,6 +111,12 @@ def find(folder: Path) -> Found:
     return found
 
 
+def can_be_class(label: str) -> bool:
+    """Return whether a text can be the name of a class, and so of a folder."""
+    is_name = label == PurePosixPath(label).name and "\\" not in label
+    return bool(label) and is_name and not is_hidden(label)
+
+
 def _folders(folder: Path) -> list[Path]:
     """Return the folders in a folder that hold pictures, in order: not our cache, not hidden."""
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
@@ -127,8 +133,7 @@ def _read(found: Found, table: Path, part: str) -> None:
     if place is None:
         raise FileNotFoundError(f"{table} lists {first!r}, which is neither beside it nor below.")
     for name, label in rows.items():
-        is_name = label == PurePosixPath(label).name and "\\" not in label
-        if not is_name or is_hidden(label) or (part != "test" and not label):
+        if not can_be_class(label) and (label or part != "test"):
             raise ValueError(f"{table}: {label!r} cannot be the name of a class.")
         if (place / name).is_file():
             found.pictures.append((part, label, name, place / name))
@@ -182,9 +187,13 @@ def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
                     f"least {1 + len(cut)} here, and {FEW} before an accuracy means anything."
                 )
     tests = [name.removeprefix("test/") for name in _names(tree) if name.startswith("test/")]
-    table = pd.DataFrame({"ID": tests, "Label": ""})  # what step 09 fills in
-    replace(tree / "test.csv", partial(table.to_csv, index=False))
+    replace(tree / "test.csv", partial(_write_table, tests))  # what step 09 fills in
     return classes, counts
+
+
+def _write_table(names: list[str], file: Path) -> None:
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("ID", "Label"), *((name, "") for name in names)])
 
 
 def _names(folder: Path) -> list[str]:

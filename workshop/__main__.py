@@ -121,9 +121,9 @@ def _predict(run: str, pictures: list[str]) -> int:
 
 
 def _app(run: str) -> None:
-    from helpers import serve
+    from helpers import serve, teach
 
-    page = serve.page(serve.Predictor(run))
+    page = teach.page(serve.Predictor(run))
     print(f"The page is at {serve.launch(page)} for this machine only. Ctrl-C ends it.", flush=True)
     page.block_thread()
 
