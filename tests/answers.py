@@ -112,6 +112,15 @@ MISTAKES = [
     ("compute_features", "    return torch", "            return torch", "inside the loop"),
     ("compute_features", "network.eval()", "pass", "model.eval()"),
     ("compute_features", "torch.no_grad()", "torch.enable_grad()", "gradients are still on"),
+    ("parameter_groups", "    body.requires_grad_(True)\n", "", "still frozen"),
+    ("parameter_groups", "rate / 10", "rate", "a tenth of it"),
+    ("parameter_groups", "rate / 10", "1e-3", "rate of the body"),
+    ("parameter_groups", 'head.parameters(), "lr": rate', 'head.parameters(), "lr": rate / 100', "rate of the head"),
+    ("parameter_groups", '{"params": head.parameters(), "lr": rate},', "", "of the head are in no group"),
+    ("parameter_groups", "body.parameters()", "body[0].parameters()", "of the body are in no group"),
+    ("parameter_groups", '"params"', '"parameters"', 'the keys "params" and "lr"'),
+    ("parameter_groups", "head.parameters()", "[*body.parameters(), *head.parameters()]", "in two groups"),
+    ("parameter_groups", "return [", "groups = [", "Is `return` missing"),
     # 11
     ("to_picture", "(3, 32, 32)", "(32, 32, 3)", "mixes the planes"),
     ("to_picture", "(3, 32, 32)", "(32, 32, 3).transpose(2, 0, 1)", "mixes the planes"),
@@ -305,6 +314,13 @@ ALSO_RIGHT = {
         "    return tuple(map(torch.cat, zip(*pairs)))",
         "def compute_features(network, batches):\n    network.train(False)\n"
         "    x, y = [torch.cat(part) for part in zip(*batches)]\n    return [network(x).detach(), y]",
+    ],
+    "parameter_groups": [
+        "def parameter_groups(body, head, rate):\n"
+        "    for p in body.parameters():\n        p.requires_grad = True\n"
+        "    return [dict(params=list(head.parameters()), lr=rate), dict(params=list(body.parameters()), lr=0.1 * rate)]",
+        "def parameter_groups(b, h, r):\n    b.requires_grad_()\n"
+        "    return ({'params': [p], 'lr': r / 10 if i else r} for i, m in enumerate((h, b)) for p in m.parameters())",
     ],
     "to_picture": [
         "def to_picture(row):\n    return np.stack([row[:1024], row[1024:2048], row[2048:]]).reshape(3, 32, 32)",

@@ -2,7 +2,14 @@
 
 # ruff: noqa: F401 (the names are for the notebooks: checks.lenet, …)
 from helpers.checks.feedback import EXERCISES
-from helpers.checks.layers import block, conv_output_size, flatten_size, lenet, new_head
+from helpers.checks.layers import (
+    block,
+    conv_output_size,
+    flatten_size,
+    lenet,
+    new_head,
+    parameter_groups,
+)
 from helpers.checks.learning import (
     average_over_ranks,
     cross_entropy,

@@ -106,6 +106,40 @@ def new_head(answer: Callable) -> None:
         raise Wrong("the head is frozen too. Then nothing can learn.")
 
 
+@exercise(
+    "10",
+    "parameter_groups",
+    'Two dictionaries in a list: {"params": body.parameters(), "lr": rate / 10}, and the head\'s.',
+)
+def parameter_groups(answer: Callable) -> None:
+    """All weights can learn, those of the body with a tenth of the head's rate."""
+    for rate in (0.01, 0.5):
+        body, head = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5)), nn.Linear(5, 3)
+        body.requires_grad_(False)
+        groups = answer(body, head, rate)
+        if groups is None:
+            raise Wrong("nothing comes back. Is `return` missing?")
+        groups = list(groups)
+        if not all(isinstance(group, dict) and {"params", "lr"} <= set(group) for group in groups):
+            cause = 'each group is a dictionary with the keys "params" and "lr".'
+            raise Wrong(cause, groups, [{"params": "…", "lr": "…"}])
+        try:
+            groups = torch.optim.SGD(groups, lr=99.0).param_groups  # generators become lists
+        except ValueError as error:
+            doubled = "more than one" in str(error)
+            raise Wrong("a weight is in two groups.") if doubled else error from None
+        rates = {id(weight): group["lr"] for group in groups for weight in group["params"]}
+        for part, name, wanted in ((head, "head", rate), (body, "body", rate / 10)):
+            if missing := [n for n, weight in part.named_parameters() if id(weight) not in rates]:
+                raise Wrong(f"these weights of the {name} are in no group: {', '.join(missing)}.")
+            found = max(rates[id(weight)] for weight in part.parameters())
+            mistakes = {"the two rates are swapped.": rate / 10} if name == "head" else {}
+            case = f"The rate of the {name}, for {rate=}: "
+            same(found, wanted, "the head gets `rate`, the body a tenth of it.", mistakes, case)
+        if not all(weight.requires_grad for weight in body.parameters()):
+            raise Wrong("the body is still frozen: body.requires_grad_(True).")
+
+
 @exercise("12", "block", "Conv2d, ReLU, Conv2d, ReLU, MaxPool2d(2): 64 -> 62 -> 60 -> 30 pixels.")
 def block(answer: Callable) -> None:
     """Two convolutions with ReLU, and a pooling: 64 pixels become 30."""
