@@ -144,7 +144,11 @@ def _read(found: Found, table: Path, part: str) -> None:
 def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
     """Link each picture into a part; return the classes in order, and each part's count."""
     labels = {label for _, label, *_ in found.pictures} - {""}
-    classes = sorted(labels, key=lambda label: (int(label) if label.isdecimal() else -1, label))
+    digits = max(map(len, labels)) if all(map(str.isdecimal, labels)) else 0
+    found.pictures = [  # 02 comes before 10 for everybody who sorts names, such as ImageFolder
+        (part, label and label.zfill(digits), *rest) for part, label, *rest in found.pictures
+    ]
+    classes = sorted({label.zfill(digits) for label in labels})
     given = {part for part, *_ in found.pictures} - {""}
     cut = [part for part in ("valid", "test") if part not in given]
     shares = dict.fromkeys(cut, SHARE) | {"train": 1 - SHARE * len(cut)}
@@ -247,7 +251,7 @@ def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) 
         facts = data_set(about)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file}: {error}. Correct it, or delete it: it is made anew.") from None
-    if sorted(facts.classes) != sorted(classes):
+    if list(facts.classes) != classes:
         raise ValueError(
             f"{file} lists the classes {', '.join(facts.classes)}; there are {', '.join(classes)}. "
             "Correct it, or delete it: it is made anew."

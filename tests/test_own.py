@@ -78,7 +78,7 @@ def test_numbers_as_labels_keep_their_order(table):
     for label, name in enumerate(CLASSES):
         text = text.replace(name, str(label + 9))
     (table / "labels.csv").write_text(text)
-    assert open_data("mine").facts.classes == ("9", "10", "11")
+    assert open_data("mine").facts.classes == ("09", "10", "11")
 
 
 def test_the_split_stays(folders):
