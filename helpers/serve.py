@@ -24,6 +24,7 @@ from helpers.transfer import load_backbone
 MOST_BYTES = 20_000_000  # a telephone's pictures have less
 FAMILIAR, OWN = 600, 100  # training pictures to learn from, test pictures to measure with
 NEIGHBOUR, QUANTILE = 5, 0.95
+FEW = 50  # pictures: with fewer, a spread cannot be told, and none can be spared
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Predictor:
     The score of a picture is the distance to its fifth-nearest training picture, between the means
     and deviations of its last maps. One training picture in five is held back; a picture is refused
     if it is further away than 95 % of those. Source: Sun et al., Out-of-distribution detection with
-    deep nearest neighbors, 2022.
+    deep nearest neighbors, 2022. Of fewer than 50 all are kept, and the furthest from any other
+    sets the limit; distances are between directions then.
     """
 
     def __init__(self, run: str | Path) -> None:
@@ -93,13 +95,7 @@ class Predictor:
 
     def _learn(self, data: OpenedData) -> None:
         """Learn what is familiar from training pictures, and measure it with test pictures."""
-        known = self._points(data, "train", FAMILIAR)
-        held_back = torch.arange(len(known)) % 5 == 0
-        spread = known[~held_back].std(dim=0)
-        self.scale = spread + 0.1 * spread.mean() + 1e-9  # a filter may hardly ever answer
-        self.known = known[~held_back] / self.scale
-        self.familiar = self._scores(known[held_back])  # they set the limit
-        self.limit = self.familiar.quantile(QUANTILE).item()
+        self._remember(self._points(data, "train", FAMILIAR))
         self.measured = "How many good pictures it refuses is unknown: there are no test pictures."
         *_, last = self.facts.pictures  # the part that nobody trained on
         with contextlib.suppress(FileNotFoundError):  # AOI can be trained without test pictures
@@ -107,18 +103,36 @@ class Predictor:
             alarms = (~(own <= self.limit)).float().mean().item()
             self.measured = f"It refuses {alarms:.0%} of {len(own)} test pictures of its own kind."
 
+    def _remember(self, points: Tensor) -> None:
+        """Keep familiar points (N, 2 * C), and set the limit."""
+        self.few = len(points) < FEW
+        if self.few:
+            self.known = nn.functional.normalize(points, dim=1)
+            self.familiar = self._distances(self.known).kthvalue(2).values  # the first is itself
+            self.limit = self.familiar.max().item()
+            return
+        held_back = torch.arange(len(points)) % 5 == 0
+        spread = points[~held_back].std(dim=0)
+        self.scale = spread + 0.1 * spread.mean() + 1e-9  # a filter may hardly ever answer
+        self.known = points[~held_back] / self.scale
+        self.familiar = self._scores(points[held_back])  # they set the limit
+        self.limit = self.familiar.quantile(QUANTILE).item()
+
     def _points(self, data: OpenedData, part: str, most: int) -> Tensor:
         files = [file for file, _ in image_dataset(data, part).samples]
         rows = np.linspace(0, len(files) - 1, min(len(files), most)).astype(int)
         bar = tqdm(rows, desc=f"Looking at pictures: {part}")
         with torch.no_grad():
-            return torch.stack([_point(self._maps(open_picture(files[row]))[1]) for row in bar])
+            return torch.stack([point_of(self._maps(open_picture(files[row]))[1]) for row in bar])
 
     def _scores(self, points: Tensor) -> Tensor:
+        if self.few:
+            return self._distances(nn.functional.normalize(points, dim=1)).amin(dim=1)
+        return self._distances(points / self.scale).kthvalue(min(NEIGHBOUR, len(self.known))).values
+
+    def _distances(self, points: Tensor) -> Tensor:
         # the other mode is quicker, and loses digits
-        mode = "donot_use_mm_for_euclid_dist"
-        distances = torch.cdist(points / self.scale, self.known, compute_mode=mode)
-        return distances.kthvalue(min(NEIGHBOUR, len(self.known))).values
+        return torch.cdist(points, self.known, compute_mode="donot_use_mm_for_euclid_dist")
 
     def _maps(self, picture: Image.Image) -> tuple[Tensor, Tensor]:
         """Return the logits (classes,), and the last maps that they are made of, (1, C, h, w)."""
@@ -154,16 +168,16 @@ class Predictor:
             (slope,) = torch.autograd.grad(logits.max(), maps)
         # HiResCAM (Draelos and Carin, 2020): Grad-CAM averages the slopes over a map first
         heat = (slope * maps)[0].sum(dim=0).relu().detach().cpu()  # (h, w)
-        score = self._scores(_point(maps)[None]).item()
+        score = self._scores(point_of(maps)[None]).item()
         named = zip(self.classes, logits.softmax(dim=0).tolist(), strict=True)
         probabilities = dict(sorted(named, key=lambda pair: -pair[1]))
-        refusal = f"this is unlike what it learned from (distance {score:.1f} > {self.limit:.1f})."
+        refusal = f"this is unlike what it learned from (distance {score:.3g} > {self.limit:.3g})."
         refusal = "" if score <= self.limit else refusal  # a score that is no number is refused
         heat = (heat / heat.max().clamp(min=1e-9)).numpy()
         return Answer(refusal, probabilities, score, picture, heat)
 
 
-def _point(maps: Tensor) -> Tensor:
+def point_of(maps: Tensor) -> Tensor:
     """Return how strongly and how unevenly each filter answers, (2 * C,), for maps (1, C, h, w)."""
     maps = maps[0].detach().float().relu().cpu().flatten(1)  # (C, h * w)
     return torch.cat([maps.mean(dim=1), maps.std(dim=1, correction=0)]).sqrt()
@@ -205,7 +219,7 @@ def page(predictor: Predictor):
         answer = predictor.ask(path)
         if answer.refusal:
             return f"### No answer\n{answer.refusal[:1].upper()}{answer.refusal[1:]}", None, None
-        near = f"Distance {answer.score:.1f}, at most {predictor.limit:.1f}"
+        near = f"Distance {answer.score:.3g}, at most {predictor.limit:.3g}"
         verdict = f"### {next(iter(answer.probabilities))}\n{near}: like what it learned from."
         return verdict, answer.probabilities, _overlay(answer)
 

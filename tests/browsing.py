@@ -19,15 +19,15 @@ MILLISECONDS = 120_000  # a page that takes longer has failed, even on a busy ma
 
 
 @contextlib.contextmanager
-def browser():
-    """Yield a Chromium without a window; skip where there is none."""
+def browser(*more):
+    """Yield a Chromium without a window, with more switches; skip where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="it is in the extra dev")
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if not path:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     root = hasattr(os, "geteuid") and os.geteuid() == 0
-    switches = [*SWITCHES, *(["--no-sandbox"] if root else [])]
+    switches = [*SWITCHES, *more, *(["--no-sandbox"] if root else [])]
     with playwright.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=path, args=switches)
         yield opened
