@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers import serve
 from helpers.catalog import data_folder, replace
 from helpers.images import is_hidden, is_picture, open_picture
 from helpers.own import NAMES, can_be_class
 from helpers.training import best_device
-from helpers.transfer import Backbone, load_backbone
+from helpers.transfer import Backbone, load_backbone, train_head
 
 LEAST = 3  # pictures of a class
 SIDE = 1024  # pixels of a kept picture, at most
@@ -103,29 +103,6 @@ class Teacher(serve.Predictor):
     def ask(self, content: bytes | str | Path) -> serve.Answer:
         """Return the answer for one picture, as `Predictor.ask` does."""
         return super().ask(content) if self.head else self.before.ask(content)
-
-
-def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
-    """Train a linear layer on features (N, outputs); it takes features as they are.
-
-    As in step 10, but one number scales them all: a feature that is zero in twenty pictures has no
-    deviation of its own, and is not zero in the next picture.
-    """
-    features = features.float()
-    mean, scale = features.mean(dim=0), features.std(dim=0).mean()
-    torch.manual_seed(0)
-    head = nn.Linear(features.shape[1], int(labels.max()) + 1)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=0.2)
-    with torch.enable_grad():
-        for _ in range(100):
-            loss = nn.functional.cross_entropy(head((features - mean) / scale), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    head.requires_grad_(False)
-    head.weight /= scale
-    head.bias -= head.weight @ mean
-    return head
 
 
 def page(predictor: serve.Predictor):
