@@ -157,6 +157,20 @@ MISTAKES = [
     ("average_over_ranks", "total / sum(counts)", "total", "divide by sum(counts)"),
     ("average_over_ranks", "sum(counts)", "len(counts)", "not of processes"),
     ("average_over_ranks", "gradient * count", "gradient.mul_(count)", "are changed"),
+    # 16
+    ("folds", "* count // len(rows)", "% count", "neighbours are in different folds"),
+    ("folds", "(labels == label).nonzero().flatten()", "torch.arange(len(labels))", "each class by itself"),
+    ("folds", "* count // len(rows)", "* count // len(rows) + 1", "counted from 0"),
+    ("folds", "* count // len(rows)", "// (len(rows) // count)", "the last fold is"),
+    ("folds", "torch.zeros_like(labels)", "torch.zeros(len(labels))", "whole numbers"),
+    ("folds", "    return fold", "        return fold", "as equal as possible"),
+    ("folds", "return fold", "return [(fold == n).nonzero() for n in range(count)]", "not a tensor"),
+    ("answer_or_pass", ">=", "<", "turned round"),
+    ("answer_or_pass", ">=", ">", "at the threshold itself"),
+    ("answer_or_pass", "-1", "0", "0 is a class"),
+    ("answer_or_pass", "answers.where", "sure.where", "how sure it is"),
+    ("answer_or_pass", "sure >= threshold", "sure >= 0.625", "one threshold only"),
+    ("answer_or_pass", "dim=1", "dim=0", "the shape"),
 ]  # fmt: skip
 
 ALSO_RIGHT = {
@@ -362,5 +376,19 @@ ALSO_RIGHT = {
         "    return torch.einsum('r,r...->...', shares, torch.stack(g))",
         "def average_over_ranks(g, n):\n    result = torch.zeros_like(g[0])\n"
         "    for a, b in zip(g, n):\n        result += a * (b / sum(n))\n    return result",
+    ],
+    "folds": [
+        "def folds(y, k):\n    out = torch.empty(len(y), dtype=torch.int64)\n"
+        "    for c in set(y.tolist()):\n"
+        "        for n, part in enumerate(torch.where(y == c)[0].tensor_split(k)):\n"
+        "            out[part] = n\n    return out",
+        "def folds(y, k):\n    seen, total, out = {}, y.bincount().tolist(), []\n"
+        "    for c in y.tolist():\n        out.append(seen.get(c, 0) * k // total[c])\n"
+        "        seen[c] = seen.get(c, 0) + 1\n    return torch.tensor(out)",
+    ],
+    "answer_or_pass": [
+        "def answer_or_pass(p, t):\n    best = p.argmax(1)\n    best[p.amax(1) < t] = -1\n    return best",
+        "def answer_or_pass(p, t):\n"
+        "    return torch.tensor([int(row.argmax()) if max(row) >= t else -1 for row in p])",
     ],
 }

@@ -12,6 +12,7 @@ import pytest
 from conftest import MADE_BY_MAKE, REPOSITORY, run_process
 from packaging.requirements import Requirement
 
+from helpers.catalog import data_folder
 from workshop.__main__ import _parser
 
 needs_make = pytest.mark.skipif(not MADE_BY_MAKE, reason="set up without make, or the lock")
@@ -79,14 +80,13 @@ def test_each_command_of_the_pages_exists(command):
         assert command.startswith((*known, "python -m tests.benchmarks", "python -m draw"))
 
 
-def test_the_code_in_the_readme_runs(tiny, monkeypatch):
+def test_the_code_in_the_readme_runs(tiny, home):
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    (tiny / "train.csv").rename(tiny / "my.csv")
-    (tiny / "train_images").rename(tiny / "my_pictures")
-    monkeypatch.chdir(tiny)
+    data_folder("my_pictures").parent.mkdir()
+    tiny.rename(data_folder("my_pictures"))
     names = {}
     exec(code, names)
-    assert names["pictures"].images.shape[:2] == (12, 3)
+    assert names["data"].facts.classes == ("0", "1") and names["data"].source == "own"
 
 
 def test_the_files_that_the_readme_names_are_there():

@@ -1,4 +1,4 @@
-"""Steps 08 to 10, 13 and 14: what networks give, and the tables and files made of it."""
+"""Steps 08 to 10, 13, 14 and 16: what networks give, and the tables and files made of it."""
 
 import itertools
 import tempfile
@@ -144,3 +144,56 @@ def find_limit(answer: Callable) -> None:
             "this fits one rate only: use false_alarms.": distances.quantile(0.95).item(),
         }
         same(found, expected, "the 1 - false_alarms quantile.", mistakes)
+
+
+@exercise("16", "folds", "rows = (labels == label).nonzero().flatten(); then cut these rows.")
+def folds(answer: Callable) -> None:
+    """In each fold a block of neighbours of every class, as equal as possible."""
+    labels = torch.tensor([0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 0])  # 11 and 9
+    for count in (3, 4):
+        found, case = answer(labels.clone(), count), f"{count} folds: "
+        found = torch.as_tensor(found) if isinstance(found, np.ndarray) else found
+        expected = torch.zeros_like(labels)
+        for label in (0, 1):
+            rows = (labels == label).nonzero().flatten()
+            expected[rows] = torch.arange(len(rows)) * count // len(rows)
+        mistakes = {
+            "the folds are counted from 0.": expected + 1,
+            "the classes are cut together. Cut each one by itself.": torch.arange(20) * count // 20,
+        }
+        if not isinstance(found, torch.Tensor) or found.shape != labels.shape:
+            same(found, expected, "one number for each picture.", mistakes, case)
+        if found.is_floating_point():
+            raise Wrong("the type of the numbers: whole ones are wanted.", found, expected, case)
+        same(found.min().item(), 0, "the folds are counted from 0.", case=case)
+        same(found.max().item(), count - 1, f"the last fold is {count - 1}.", case=case)
+        for label in (0, 1):
+            own = found[labels == label]
+            if not (own.diff() >= 0).all():
+                cause = "neighbours are in different folds. Cut blocks: the order must stay."
+                raise Wrong(cause, own.tolist(), case=case)
+            sizes = own.bincount(minlength=count)
+            if sizes.max() - sizes.min() > 1:
+                cause = f"each class by itself, as equal as possible: class {label} has {{}}."
+                raise Wrong(cause.format(sizes.tolist()), case=case)
+
+
+@exercise("16", "answer_or_pass", "probabilities.max(dim=1) gives how sure it is, and the class.")
+def answer_or_pass(answer: Callable) -> None:
+    """The class where it is sure enough, also just so, and -1 elsewhere."""
+    rows = [[0.75, 0.25, 0], [0.125, 0.25, 0.625], [0.25, 0.5, 0.25], [0, 0, 1]]
+    probabilities = torch.tensor(rows)
+    for threshold, expected in ((0.625, [0, 2, -1, 2]), (0.75, [0, -1, -1, 2])):
+        found = answer(probabilities.clone(), threshold)
+        found = torch.as_tensor(found) if isinstance(found, np.ndarray) else found
+        sure, best = probabilities.max(dim=1)
+        mistakes = {
+            "it is turned round: pass where it is below.": best.where(sure < threshold, -1),
+            "at the threshold itself it answers.": best.where(sure > threshold, -1),
+            "0 is a class. Pass with -1.": best.where(sure >= threshold, 0),
+            "this is how sure it is; the class is wanted.": sure.where(sure >= threshold, -1),
+            "this fits one threshold only: use threshold.": best.where(sure >= 0.625, -1),
+            "nothing is passed.": best,
+        }
+        cause = "one class or -1 for each row: the maximum is over dim=1."
+        same(found, torch.tensor(expected), cause, mistakes, f"Threshold {threshold}: ")
