@@ -115,6 +115,15 @@ def test_what_sets_the_limit_is_not_among_what_it_knows(asked):
     assert found == pytest.approx(asked.familiar.tolist(), abs=1e-3)
 
 
+def test_of_few_pictures_all_are_kept(shared, monkeypatch):
+    monkeypatch.setattr(serve, "FEW", 100)
+    few = Predictor(shared[1].run)
+    assert len(few.known) == len(few.familiar) == 60 and few.limit == few.familiar.max()
+    assert few.ask(GOOD).score < 1e-3 and few.ask(strange()).refusal  # it knows itself
+    own = [few.ask(drawn(1000 + seed, seed % 2)) for seed in range(50)]
+    assert sum(bool(answer.refusal) for answer in own) <= 5
+
+
 def test_what_is_no_number_is_refused(shared):
     model = LeNet(classes=6)
     torch.nn.init.constant_(model.conv1.weight, math.nan)
