@@ -1,6 +1,6 @@
 """The same `fit` on several processes, GPUs or machines, with Accelerate: see step 15.
 
-`torchrun --standalone --nproc-per-node 4 -m helpers.scale` trains a small network as an example.
+`torchrun --standalone --local-addr 127.0.0.1 --nproc-per-node 4 -m helpers.scale` is an example.
 """
 
 import argparse

@@ -161,7 +161,7 @@ def _from_timm(name: str) -> tuple[nn.Module, tuple]:
 def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
     """Train a linear layer on features (N, outputs); it takes features as they are.
 
-    As in step 10, but one number scales them all: a feature that is zero in twenty pictures has no
+    As in step 10. One number scales them all: a feature that is zero in twenty pictures has no
     deviation of its own, and is not zero in the next picture. Ten real pictures of cats and dogs
     give 95 % of 400 others so, and 49 % with each feature's own deviation; 200 give 99 %.
     """

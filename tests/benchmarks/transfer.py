@@ -16,7 +16,7 @@ from helpers.catalog import REPOSITORY
 from helpers.data import open_data, pictures
 from helpers.models import CompactVGG
 from helpers.training import best_device, evaluate, train_epoch
-from helpers.transfer import load_backbone
+from helpers.transfer import load_backbone, train_head
 
 from .__main__ import machine
 
@@ -34,20 +34,6 @@ def learn(model, groups, epochs, train, valid, seed, **scale):
         batches.sampler.set_epoch(epoch)
         train_epoch(model, batches, nn.CrossEntropyLoss(), optimizer, schedule)
     return evaluate(model, Batches(valid, **scale), nn.CrossEntropyLoss()).accuracy
-
-
-def logistic_regression(train, valid):
-    """Return the validation accuracy of a linear layer on features and labels, as in step 10."""
-    (features, labels), (new, truth) = train, valid
-    mean, std = features.mean(dim=0), features.std(dim=0) + 1e-6
-    torch.manual_seed(0)
-    head = nn.Linear(features.shape[1], int(truth.max()) + 1)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=0.2)
-    for _ in range(100):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(head((features - mean) / std), labels).backward()
-        optimizer.step()
-    return (head((new - mean) / std).argmax(dim=1) == truth).float().mean().item()
 
 
 def main():
@@ -70,8 +56,8 @@ def main():
         return learn(model, groups, epochs[0], small[rows], small_valid, seed, **ours)
 
     def frozen(rows, *_):
-        train = features[rows], large.labels[rows]
-        return logistic_regression(train, (valid_features, large_valid.labels))
+        head = train_head(features[rows], large.labels[rows])
+        return (head(valid_features).argmax(dim=1) == large_valid.labels).float().mean().item()
 
     def fine_tuned(rows, epochs, seed):
         body = copy.deepcopy(backbone.body).requires_grad_(True)
