@@ -1,6 +1,7 @@
 """From decoded pictures to batches: split, shuffle, augment, normalise."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.data import Pictures
 
+LONGEST_FOLDER = 70  # letters, of TMPDIR: workers talk by a socket in it, whose path has a limit
 MOST_WORKERS = 4  # more rarely helps a laptop, and each one holds a copy of the Python process
 
 
@@ -58,6 +60,9 @@ def worker_count() -> int:
     """Return how many DataLoader workers are worth starting here: none on a single core."""
     # a container may allow fewer cores than there are; only Linux tells
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if os.name == "posix" and len(tempfile.gettempdir()) > LONGEST_FOLDER:
+        print("No workers: they would hang, because TMPDIR is too long a name. Set a shorter one.")
+        return 0
     return 0 if cores == 1 else min(cores or 1, MOST_WORKERS)
 
 

@@ -1,5 +1,6 @@
 """Everything that draws: pictures, counts, curves and confusion matrices; nothing else does."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
@@ -10,6 +11,7 @@ import torch
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import nn
 
 # Okabe and Ito's palette: distinct for colour-blind eyes too. Source: jfly.uni-koeln.de/color
@@ -19,6 +21,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 # for class names in Chinese, Japanese and Korean; matplotlib's own font has no such letters
 EAST_ASIAN = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "Microsoft YaHei", "Malgun Gothic")
 EAST_ASIAN += ("Yu Gothic", "PingFang", "Hiragino Sans", "Apple SD Gothic", "Droid Sans Fallback")
+FIRST_EAST_ASIAN = "\u2e80"  # the letters behind it are theirs
 FONTS = {font.name for font in font_manager.fontManager.ttflist}
 
 plt.rcParams.update(
@@ -78,6 +81,10 @@ def _show(photographs: bool = False) -> None:
 
     Photographs go as JPEG, which takes a fifth of the room.
     """
+    letters = "".join(text.get_text() for text in plt.gcf().findobj(Text))
+    if len(plt.rcParams["font.family"]) == 1 and max(letters, default="") >= FIRST_EAST_ASIAN:
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # there is one for each letter
+        print("Boxes are letters that no font here has. Install Noto Sans CJK, restart the kernel.")
     if "inline" not in plt.get_backend():
         plt.show()
         return

@@ -1,6 +1,7 @@
 """From pictures to batches: what a DataLoader gives, sooner; the same seed, the same batches."""
 
 import os
+import tempfile
 
 import pytest
 import torch
@@ -120,6 +121,12 @@ def test_workers_as_many_as_there_are_cores_to_use(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert room.worker_count() == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its sockets have no path")
+def test_no_worker_starts_where_it_would_hang(monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + 80 * "x")
+    assert room.worker_count() == 0 and "TMPDIR is too long" in capsys.readouterr().out
 
 
 # Augmentation

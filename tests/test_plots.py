@@ -101,6 +101,15 @@ def test_a_notebook_gets_the_description_with_the_picture(monkeypatch, kind):
     assert not plt.get_fignums()
 
 
+def test_without_such_a_font_one_sentence_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(plt.rcParams, "font.family", ["DejaVu Sans"])
+    with warnings.catch_warnings():
+        plots.show_bars({"normal": 1, "défaut": 2}, "Größe", "pictures")
+        assert not capsys.readouterr().out
+        plots.show_bars({"正常": 1, "缺陷": 2}, "정상", "pictures")
+    assert capsys.readouterr().out.count("Install Noto Sans CJK") == 1
+
+
 def test_letters_come_from_a_font_that_has_them(tmp_path):
     """A font of the name of an East Asian one, with four letters."""
     names, pen = ["正常", "缺陷"], TTGlyphPen(None)

@@ -195,7 +195,9 @@ def workers() -> Check:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    if os.name == "posix" and len(tempfile.gettempdir()) > 70:  # a socket's path has a limit
+    from helpers.batches import LONGEST_FOLDER
+
+    if os.name == "posix" and len(tempfile.gettempdir()) > LONGEST_FOLDER:
         found = f"would hang: {tempfile.gettempdir()} is too long a name"
         return Check("WARN", found, "Set TMPDIR to a folder with a shorter one.")
     options = {"num_workers": 1, "multiprocessing_context": "spawn", "timeout": 60}
