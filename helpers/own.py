@@ -66,6 +66,8 @@ def own_facts(name: str) -> DataSet:
     FileNotFoundError, ValueError
         If there is no such folder, no class in it, or a class has too few pictures for its parts.
     """
+    if not can_be_class(name):
+        raise ValueError(f"{name!r} cannot be the name of a folder below data/.")
     folder = data_folder(name)
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -94,7 +96,9 @@ def find(folder: Path) -> Found:
     if tables:
         for table in parted or tables:
             _read(found, table, NAMES.get(table.stem.lower(), "") if parted else "")
-    elif "train" in parts:
+    elif "train" in parts and _folders(parts["train"]):  # else it is a class: trains and planes
+        others = [path for path in inside if path not in parts.values()]
+        found.left_out |= dict.fromkeys(others, "beside train/, and none of valid/ and test/")
         for part, path in parts.items():
             for label in _folders(path):
                 found.add(label, part, label.name)

@@ -168,6 +168,27 @@ def test_the_command_brings_a_folder_or_a_zip(folders, tmp_path, capsys):
     assert main(["data", "nowhere"]) == 1
 
 
+def test_a_class_may_be_called_train(folders, capsys):
+    (folders / "red").rename(folders / "train")
+    assert open_data("mine").facts.classes == ("blue", "green", "train")
+
+
+def test_what_lies_beside_the_parts_is_left_out_with_a_word(folders):
+    for name in CLASSES:
+        (folders / "train").mkdir(exist_ok=True)
+        (folders / name).rename(folders / "train" / name)
+    photo(folders / "extra" / "1.jpg")
+    assert sum(open_data("mine").facts.pictures.values()) == 30
+    assert any("extra: beside train/" in line for line in report("mine"))
+
+
+def test_a_name_that_leads_out_of_data_is_refused(home):
+    photo(home / "x" / "a" / "1.jpg")
+    with pytest.raises(ValueError, match="cannot be the name of a folder"):
+        open_data("../x")
+    assert not (home / "x" / "__parts").exists()
+
+
 def broken(folder, what):
     """Break own data in one way."""
     if what == "no folder":

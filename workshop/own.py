@@ -1,21 +1,20 @@
 """Pictures of your own: brought from a folder or a zip, and what there is to know about them."""
 
-import re
 import shutil
 from functools import partial
 from pathlib import Path
 
 from helpers.catalog import data_folder, replace
 from helpers.images import is_hidden
-from helpers.own import own_facts, report
+from helpers.own import can_be_class, own_facts, report
 from helpers.samples import unpack
 from workshop.fetch import LARGEST
 
 
 def own(name: str, source: Path | None = None) -> None:
     """Put the pictures of `source`, a folder or a zip, into data/`name`; say what lies there."""
-    if not re.fullmatch(r"\w[\w -]*", name):
-        raise ValueError(f"{name!r} cannot be a folder's name. Take letters and digits.")
+    if not can_be_class(name):
+        raise ValueError(f"{name!r} cannot be the name of a folder below data/.")
     folder = data_folder(name)
     if source and folder.exists():
         raise FileExistsError(f"{folder} is there already. Take another name, or move it away.")
