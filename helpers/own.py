@@ -92,12 +92,16 @@ def find(folder: Path) -> Found:
         names = ", ".join(table.name for table in tables)
         raise ValueError(f"{folder} has {names}. Expected one CSV, or train.csv and test.csv.")
     found, inside = Found(), _folders(folder)
-    parts = {NAMES[path.name.lower()]: path for path in inside if path.name.lower() in NAMES}
+    named = [path for path in inside if path.name.lower() in NAMES]
+    parts = {NAMES[path.name.lower()]: path for path in named}
     if tables:
         for table in parted or tables:
             _read(found, table, NAMES.get(table.stem.lower(), "") if parted else "")
     elif "train" in parts and _folders(parts["train"]):  # else it is a class: trains and planes
-        others = [path for path in inside if path not in parts.values()]
+        if len(named) > len(parts):
+            names = ", ".join(path.name for path in named)
+            raise ValueError(f"{folder} has {names}: two folders for one part. Join them.")
+        others = [path for path in inside if path not in named]
         found.left_out |= dict.fromkeys(others, "beside train/, and none of valid/ and test/")
         for part, path in parts.items():
             for label in _folders(path):

@@ -205,6 +205,9 @@ def broken(folder, what):
         open_data("mine")
         photo(folder / "violet" / "1.jpg"), photo(folder / "violet" / "2.jpg")
         photo(folder / "violet" / "3.jpg")
+    elif what == "two folders for one part":
+        for part in ("train", "val", "valid"):
+            shutil.copytree(folder / "red", folder / part / "red")
     elif what == "label out of the folder":
         (folder / "labels.csv").write_text("ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n")
 
@@ -217,6 +220,7 @@ def broken(folder, what):
         ("two pictures", "'red' has no picture left for the part"),
         ("facts", "delete it"),
         ("another class", "violet"),
+        ("two folders for one part", "train, val, valid: two folders"),
         ("label out of the folder", "cannot be the name of a class"),
     ],
 )
