@@ -40,6 +40,8 @@ def open_data(name: str) -> OpenedData:
     if name not in DATA_SETS:
         return OpenedData(own_facts(name), data_folder(name) / PARTS, "own")
     facts, wanted = DATA_SETS[name], os.environ.get("WORKSHOP_DATA", "")
+    if wanted not in ("", "sample", "real"):
+        raise ValueError(f"WORKSHOP_DATA is {wanted!r}. Set it to sample or real, or unset it.")
     real = data_folder(name) / "real"
     missing = [part for part in facts.needs if not (real / part).exists()]
     if wanted == "real" and missing:

@@ -326,5 +326,8 @@ def test_the_real_data_set_is_preferred_to_the_sample(home, tiny, monkeypatch, c
     monkeypatch.setenv("WORKSHOP_DATA", "real")
     with pytest.raises(FileNotFoundError, match=r"no train\.csv. Run: python -m workshop data aoi"):
         open_data("aoi")
+    monkeypatch.setenv("WORKSHOP_DATA", "both")
+    with pytest.raises(ValueError, match="WORKSHOP_DATA is 'both'. Set it to sample or real"):
+        open_data("aoi")
     with pytest.raises((KeyError, FileNotFoundError), match="mnist"):
         open_data("mnist")
