@@ -65,14 +65,19 @@ def squeezed(picture: Image.Image, size: int) -> Tensor:
     return torch.from_numpy(pixels).view(size, size, -1).permute(2, 0, 1).contiguous()
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """Return the pictures below a folder, in order; print how many other files are left out."""
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder, in order; hidden ones, and what hidden folders hold, not."""
     paths = [path.relative_to(folder) for path in sorted(Path(folder).rglob("*"))]
     paths = [folder / path for path in paths if not any(map(is_hidden, path.parts))]
-    others = [path.name for path in paths if path.is_file() and not is_picture(path)]
-    if others:
+    return [path for path in paths if path.is_file()]
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return the pictures below a folder, in order; print how many other files are left out."""
+    files = files_below(folder)
+    if others := [file.name for file in files if not is_picture(file)]:
         print(f"{folder}: {len(others)} files are left out, no pictures, such as {others[0]}")
-    return [path for path in paths if is_picture(path)]
+    return list(filter(is_picture, files))
 
 
 def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:

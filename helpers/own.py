@@ -15,25 +15,27 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import torch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers.catalog import DATA_SETS, DataSet, data_folder, replace
-from helpers.images import is_hidden, is_picture, open_picture, read_table, squeezed
+from helpers.images import (
+    files_below,
+    is_hidden,
+    is_picture,
+    open_picture,
+    read_table,
+    squeezed,
+)
 
 NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 SHARE = 0.2  # of each class, for the validation and for the test part where there is none
 PARTS = "__parts"  # the folder of the split
 FEW = 10  # pictures of a class: with fewer, no accuracy means anything
-TINY = 64  # pixels
-ALIKE = 5  # of 64 bits that differ between near copies, at most
 
 
 @dataclass
@@ -46,12 +48,10 @@ class Found:
 
     def add(self, folder: Path, part: str, label: str) -> None:
         """Add every picture below a folder; hidden files and folders never count."""
-        for file in sorted(folder.rglob("*")):
-            name = file.relative_to(folder)
-            if any(map(is_hidden, name.parts)) or not file.is_file():
-                continue
+        for file in files_below(folder):
             if is_picture(file):
-                self.pictures.append((part, label, name.as_posix(), file))
+                name = file.relative_to(folder).as_posix()
+                self.pictures.append((part, label, name, file))
             elif file.suffix.lower() in (".heic", ".heif"):
                 self.left_out[file] = "HEIC. Let the telephone export it as JPEG"
             else:
@@ -164,7 +164,7 @@ def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
         (label, name): part
         for part in shares
         for label in classes
-        for name in _names(tree / part / label)
+        for name in names_below(tree / part / label)
     }
     joined = Counter((label, part) for (label, _), part in there.items())
     random.Random(0).shuffle(found.pictures)
@@ -190,15 +190,15 @@ def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
             path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
-    counts = {part: len(_names(tree / part)) for part in ("train", "valid", "test")}
+    counts = {part: len(names_below(tree / part)) for part in ("train", "valid", "test")}
     for part in ("train", *cut):
         for label in classes:
-            if not _names(tree / part / label):
+            if not names_below(tree / part / label):
                 raise ValueError(
                     f"{label!r} has no picture left for the part {part!r}. Each class needs at "
                     f"least {1 + len(cut)} here, and {FEW} before an accuracy means anything."
                 )
-    tests = [name.removeprefix("test/") for name in _names(tree) if name.startswith("test/")]
+    tests = [name.removeprefix("test/") for name in names_below(tree) if name.startswith("test/")]
     replace(tree / "test.csv", partial(_write_table, tests))  # what step 09 fills in
     return classes, counts
 
@@ -208,10 +208,10 @@ def _write_table(names: list[str], file: Path) -> None:
         csv.writer(stream).writerows([("ID", "Label"), *((name, "") for name in names)])
 
 
-def _names(folder: Path) -> list[str]:
+def names_below(folder: Path) -> list[str]:
     """Return the pictures below a folder, in the order of `FolderImages`."""
-    paths = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if is_picture(path)]
-    return [path.as_posix() for path in paths if not any(map(is_hidden, path.parts))]
+    files = filter(is_picture, files_below(folder))
+    return [file.relative_to(folder).as_posix() for file in files]
 
 
 def _same(file: Path, link: Path) -> bool:
@@ -239,7 +239,7 @@ def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) 
 
     if not file.is_file():
         about = {"title": title, "classes": classes, "channels": 3, "size": 64}
-        files = _names(folder / PARTS / "train")
+        files = names_below(folder / PARTS / "train")
         files = [folder / PARTS / "train" / file for file in files[:: 1 + len(files) // 1000]]
         images = torch.stack([squeezed(open_picture(file), 64) for file in files])
         images = images.float() / 255  # (N, 3, 64, 64)
@@ -265,45 +265,3 @@ def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) 
             "Correct it, or delete it: it is made anew."
         )
     return facts
-
-
-def report(name: str) -> Iterator[str]:
-    """Say what there is to know before one trains on own pictures, a line each."""
-    tree, found = data_folder(name) / PARTS, find(data_folder(name))
-    classes, parts = split(found, tree)
-    for label in classes:
-        each = {part: len(_names(tree / part / label)) for part in parts}
-        few = f". Fewer than {FEW}: take more" if sum(each.values()) < FEW else ""
-        yield f"{label}: " + ", ".join(f"{count} {part}" for part, count in each.items()) + few
-    looks, sizes, odd = {}, [], {}
-    for name in _names(tree):
-        picture = open_picture(tree / name)
-        sizes.append(picture.size)
-        grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=int)
-        looks[name] = (grey[:, 1:] > grey[:, :-1]).flatten()  # dHash: where it grows brighter
-        with Image.open(tree / name) as raw:
-            if raw.mode not in ("L", "RGB"):
-                odd[name] = f"of the kind {raw.mode}; it becomes grey or RGB"
-        if np.std(picture) < 2:
-            odd[name] = "nearly of one colour"
-        elif min(picture.size) < TINY:
-            odd[name] = f"smaller than {TINY} pixels"
-    wide, high = np.array(sizes).T
-    yield f"width {wide.min()} to {wide.max()}, height {high.min()} to {high.max()} pixels"
-    shapes = {"lie": wide > high, "stand": wide < high, "are square": wide == high}
-    yield ", ".join(f"{count.sum()} {shape}" for shape, count in shapes.items())
-    yield from (f"odd: {name} is {why}" for name, why in odd.items())
-    for one, other in _pairs(looks):
-        same = (tree / one).read_bytes() == (tree / other).read_bytes()
-        leak = one.partition("/")[0] != other.partition("/")[0]
-        kind = "the same picture twice" if same else "near copies"
-        yield f"{kind}{', in two parts (a leak)' * leak}: {one} and {other}"
-    yield from (f"left out: {file}: {why}" for file, why in found.left_out.items())
-
-
-def _pairs(looks: dict[str, np.ndarray]) -> Iterator[tuple[str, str]]:
-    """Find pictures that look alike, whatever part or class they are in."""
-    names, bits = list(looks), np.array(list(looks.values()))
-    for row, name in enumerate(names):
-        differ = (bits[row + 1 :] != bits[row]).sum(axis=1)
-        yield from ((name, names[row + 1 + other]) for other in np.flatnonzero(differ <= ALIKE))

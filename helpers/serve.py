@@ -128,7 +128,7 @@ class Predictor:
     def _scores(self, points: Tensor) -> Tensor:
         if self.few:
             return self._distances(nn.functional.normalize(points, dim=1)).amin(dim=1)
-        return self._distances(points / self.scale).kthvalue(min(NEIGHBOUR, len(self.known))).values
+        return self._distances(points / self.scale).kthvalue(NEIGHBOUR).values
 
     def _distances(self, points: Tensor) -> Tensor:
         # the other mode is quicker, and loses digits

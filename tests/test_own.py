@@ -14,7 +14,7 @@ from PIL import Image
 from helpers.catalog import data_folder
 from helpers.data import image_dataset, open_data, pictures
 from helpers.images import ENDINGS
-from helpers.own import report
+from helpers.survey import survey
 from workshop.__main__ import main
 
 CLASSES = ("red", "green", "blue")
@@ -138,7 +138,7 @@ def test_every_format_of_the_list_is_read_and_nothing_else_counts(folders):
     (folders / "red" / "bad.jpg").write_bytes(b"no picture")
     data = open_data("mine")
     assert sum(data.facts.pictures.values()) == 30 + len(ENDINGS) - 2
-    left_out = [line for line in report("mine") if line.startswith("left out")]
+    left_out = [line for line in survey("mine") if line.startswith("left out")]
     assert len(left_out) == 2 and "export it as JPEG" in "".join(left_out)
 
 
@@ -179,7 +179,7 @@ def test_what_lies_beside_the_parts_is_left_out_with_a_word(folders):
         (folders / name).rename(folders / "train" / name)
     photo(folders / "extra" / "1.jpg")
     assert sum(open_data("mine").facts.pictures.values()) == 30
-    assert any("extra: beside train/" in line for line in report("mine"))
+    assert any("extra: beside train/" in line for line in survey("mine"))
 
 
 def test_a_name_that_leads_out_of_data_is_refused(home):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from helpers.catalog import data_folder, replace
 from helpers.images import is_hidden
-from helpers.own import can_be_class, own_facts, report
+from helpers.own import can_be_class, own_facts
 from helpers.samples import unpack
+from helpers.survey import survey
 from workshop.fetch import LARGEST
 
 
@@ -21,7 +22,7 @@ def own(name: str, source: Path | None = None) -> None:
     if source:
         replace(folder, partial(_bring, Path(source).expanduser()))
     own_facts(name)
-    print(*report(name), sep="\n")
+    print(*survey(name), sep="\n")
 
 
 def _bring(source: Path, folder: Path) -> None:

@@ -1,0 +1,55 @@
+"""What there is to know about pictures of your own before you train: counts, odd ones, copies."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from helpers.catalog import data_folder
+from helpers.images import open_picture
+from helpers.own import FEW, PARTS, find, names_below, split
+
+TINY = 64  # pixels
+ALIKE = 5  # of 64 bits that differ between near copies, at most
+
+
+def survey(name: str) -> Iterator[str]:
+    """Say what there is to know before one trains on own pictures, a line each."""
+    tree, found = data_folder(name) / PARTS, find(data_folder(name))
+    classes, parts = split(found, tree)
+    for label in classes:
+        each = {part: len(names_below(tree / part / label)) for part in parts}
+        few = f". Fewer than {FEW}: take more" if sum(each.values()) < FEW else ""
+        yield f"{label}: " + ", ".join(f"{count} {part}" for part, count in each.items()) + few
+    looks, sizes, odd = {}, [], {}
+    for name in names_below(tree):
+        picture = open_picture(tree / name)
+        sizes.append(picture.size)
+        grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=int)
+        looks[name] = (grey[:, 1:] > grey[:, :-1]).flatten()  # dHash: where it grows brighter
+        with Image.open(tree / name) as raw:
+            if raw.mode not in ("L", "RGB"):
+                odd[name] = f"of the kind {raw.mode}; it becomes grey or RGB"
+        if np.std(picture) < 2:
+            odd[name] = "nearly of one colour"
+        elif min(picture.size) < TINY:
+            odd[name] = f"smaller than {TINY} pixels"
+    wide, high = np.array(sizes).T
+    yield f"width {wide.min()} to {wide.max()}, height {high.min()} to {high.max()} pixels"
+    shapes = {"lie": wide > high, "stand": wide < high, "are square": wide == high}
+    yield ", ".join(f"{count.sum()} {shape}" for shape, count in shapes.items())
+    yield from (f"odd: {name} is {why}" for name, why in odd.items())
+    for one, other in _pairs(looks):
+        same = (tree / one).read_bytes() == (tree / other).read_bytes()
+        leak = one.partition("/")[0] != other.partition("/")[0]
+        kind = "the same picture twice" if same else "near copies"
+        yield f"{kind}{', in two parts (a leak)' * leak}: {one} and {other}"
+    yield from (f"left out: {file}: {why}" for file, why in found.left_out.items())
+
+
+def _pairs(looks: dict[str, np.ndarray]) -> Iterator[tuple[str, str]]:
+    """Find pictures that look alike, whatever part or class they are in."""
+    names, bits = list(looks), np.array(list(looks.values()))
+    for row, name in enumerate(names):
+        differ = (bits[row + 1 :] != bits[row]).sum(axis=1)
+        yield from ((name, names[row + 1 + other]) for other in np.flatnonzero(differ <= ALIKE))
