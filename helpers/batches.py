@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -96,7 +97,8 @@ class Batches:
     seed : int
         The same seed gives the same orders and augmentations.
     augment : callable, optional
-        augment(batch, generator) changes a uint8 batch (N, C, H, W).
+        augment(batch, generator) changes a uint8 batch (N, C, H, W). The generator is the CPU's
+        wherever the batch is, so that every device sees the same pictures.
     """
 
     def __init__(
@@ -115,6 +117,12 @@ class Batches:
         self.std = torch.as_tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
         self.sampler = SeededShuffle(len(pictures), seed)
 
+    def to(self, device: torch.device) -> Self:
+        """Move all pictures to a device: batches are then cut, augmented and normalised there."""
+        self.pictures = Pictures(self.pictures.images.to(device), self.pictures.labels.to(device))
+        self.mean, self.std = self.mean.to(device), self.std.to(device)
+        return self
+
     def __len__(self) -> int:
         return -(-len(self.pictures) // self.batch_size)
 
@@ -123,6 +131,7 @@ class Batches:
         rows = torch.arange(len(self.pictures))
         if self.shuffle:
             rows = torch.randperm(len(rows), generator=generator)
+        rows = rows.to(self.pictures.labels.device)
         for first in range(0, len(rows), self.batch_size):
             batch = self.pictures[rows[first : first + self.batch_size]]
             images = batch.images
@@ -139,8 +148,8 @@ def random_flips(
 ) -> Tensor:
     """Mirror each picture with a chance of one half: left-right (-1), and top-bottom (-2)."""
     for dimension in dimensions:
-        mirrored = torch.rand(len(batch), generator=generator) < 0.5
-        rows = torch.arange(len(batch)) + len(batch) * mirrored
+        mirrored = (torch.rand(len(batch), generator=generator) < 0.5).to(batch.device)
+        rows = torch.arange(len(batch), device=batch.device) + len(batch) * mirrored
         # whole pictures are copied: a quarter of the time of torch.where, pixel by pixel
         batch = torch.cat([batch, batch.flip(dimension)]).index_select(0, rows)
     return batch
@@ -152,8 +161,8 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
     wide = pad(batch, (most,) * 4, mode="reflect")
     # a view of all that could be cut out: (B, C, 2 * most + 1, 2 * most + 1, height, width)
     cuts = wide.unfold(2, height, 1).unfold(3, width, 1)
-    down, across = torch.randint(2 * most + 1, (2, count), generator=generator)
-    return cuts[torch.arange(count), :, down, across]
+    down, across = torch.randint(2 * most + 1, (2, count), generator=generator).to(batch.device)
+    return cuts[torch.arange(count, device=batch.device), :, down, across]
 
 
 def random_light(
@@ -163,7 +172,8 @@ def random_light(
 
     `brightness` is a share of the full scale, `contrast` of the picture's own; both at most.
     """
-    lighter, stronger = 2 * torch.rand(2, len(batch), 1, 1, 1, generator=generator) - 1  # -1..1
+    chances = torch.rand(2, len(batch), 1, 1, 1, generator=generator).to(batch.device)
+    lighter, stronger = 2 * chances - 1  # -1..1
     centre = batch.float().mean(dim=(1, 2, 3), keepdim=True)
     changed = (batch - centre) * (1 + contrast * stronger) + centre + 255 * brightness * lighter
     return changed.round().clamp_(0, 255).to(torch.uint8)

@@ -88,9 +88,9 @@ def _show_all(model, loader, loss_fn, precision, learn=None) -> Scores:
     """Show the network every picture; `learn` is called with the loss of each batch."""
     device = next(model.parameters()).device
     normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
-    total_loss, correct, count = 0.0, 0, 0
+    losses, hits, counts = [], [], []
     for pictures, labels in loader:
-        if learn and normed and len(labels) == 1 and count:
+        if learn and normed and len(labels) == 1 and counts:
             continue  # one picture has no spread: batch norm cannot learn from it
         pictures, labels = pictures.to(device), labels.to(device)
         with torch.autocast(device.type, precision, enabled=precision is not None):
@@ -98,14 +98,19 @@ def _show_all(model, loader, loss_fn, precision, learn=None) -> Scores:
             loss = loss_fn(logits, labels)
         if learn:
             learn(loss)
-        total_loss += loss.item() * len(labels)  # the last batch is smaller, so weigh each one
-        correct += (logits.argmax(dim=1) == labels).sum().item()
-        count += len(labels)
+        losses.append(loss.detach())
+        hits.append((logits.argmax(dim=1) == labels).sum())
+        counts.append(len(labels))
+    if not counts:
+        raise ValueError("The loader gave no batch. Is the data set or the split empty?")
+    # read only now: a GPU computes on while Python prepares the next batch, until it must answer
+    losses = torch.stack(losses).tolist()
+    count, correct = sum(counts), torch.stack(hits).sum().item()
+    # the last batch is smaller, so weigh each one
+    total_loss = sum(loss * part for loss, part in zip(losses, counts, strict=True))
     if learn and distributed.is_initialized():  # what the other processes saw counts: see scale.py
         distributed.all_reduce(sums := torch.tensor([total_loss, correct, count], device=device))
         total_loss, correct, count = sums.tolist()
-    if not count:
-        raise ValueError("The loader gave no batch. Is the data set or the split empty?")
     return Scores(total_loss / count, correct / count)
 
 
