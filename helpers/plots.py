@@ -130,6 +130,41 @@ def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
     axis.spines[:].set(visible=True, color="0.7")  # a white picture would melt into the page
 
 
+def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[int]) -> None:
+    """Show a convolution, a row for each place: the window, its products, the answers up to there.
+
+    `picture` and `kernel` are small, (height, width); places count row by row from 0. Grey is zero.
+    """
+    height, width = kernel.shape
+    answers = torch.nn.functional.conv2d(picture[None, None], kernel[None, None])[0, 0].numpy()
+    size = (10, 3.5 * len(places))
+    _, axes = plt.subplots(len(places), 3, figsize=size, squeeze=False, layout="constrained")
+    for panels, place in zip(axes, places, strict=True):
+        row, column = divmod(place, answers.shape[1])
+        products = (picture[row : row + height, column : column + width] * kernel).numpy()
+        so_far = answers.copy()
+        so_far.flat[place + 1 :] = np.nan
+        named = {
+            "the window": picture.numpy(),
+            f"products: their sum is {answers[row, column]:g}": products,
+            "answers so far": so_far,
+        }
+        for axis, (title, numbers) in zip(panels, named.items(), strict=True):
+            most = np.nanmax(np.abs(numbers)) or 1
+            axis.imshow(numbers, cmap="gray", vmin=-most, vmax=most)
+            for (y, x), number in np.ndenumerate(numbers):
+                colour = "white" if number < 0 else "black"
+                text = "" if np.isnan(number) else f"{number:g}"
+                axis.text(x, y, text, ha="center", va="center", color=colour)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set(visible=True, color="0.7")
+            axis.set_title(title, fontsize=13)
+        frame = plt.Rectangle((column - 0.5, row - 0.5), width, height, fill=False)
+        frame.set(edgecolor=PALETTE[1], linewidth=4)
+        panels[0].add_patch(frame)
+    _show()
+
+
 def show_heat(
     pictures: Sequence[torch.Tensor], maps: Sequence[torch.Tensor], titles: Sequence[str]
 ) -> None:
@@ -156,13 +191,14 @@ def show_heat(
 def show_network(network: nn.Module, size: int, title: str) -> None:
     """Show what each convolution and linear layer gives: as high as its side, as wide as channels.
 
-    `network` takes pictures (1, 3, size, size); on the device "meta" nothing is computed.
+    `network` takes pictures (1, C, size, size); on the device "meta" nothing is computed.
     """
     shapes: list[tuple[int, ...]] = []
     layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
     hooks = [one.register_forward_hook(lambda *a: shapes.append(a[2].shape[1:])) for one in layers]
     with torch.no_grad():
-        network(torch.zeros(1, 3, size, size, device=layers[0].weight.device))
+        first = layers[0].weight  # (outputs, channels, height, width)
+        network(torch.zeros(1, first.shape[1], size, size, device=first.device))
     for hook in hooks:
         hook.remove()
     _, axis = plt.subplots(figsize=(12, 3.8), layout="constrained")
@@ -234,16 +270,6 @@ def show_lines(
     if any(lines):
         axis.legend()
     _show()
-
-
-def show_histograms(pictures: Mapping[str, np.ndarray], title: str) -> None:
-    """Show how often each brightness occurs in some uint8 pictures."""
-    brightness = np.arange(256)
-    counts = {
-        name: (brightness, np.bincount(picture.ravel(), minlength=256) / 1000)
-        for name, picture in pictures.items()
-    }
-    show_lines(counts, title, xlabel="brightness, 0 to 255", ylabel="thousand pixels")
 
 
 def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:

@@ -9,35 +9,28 @@ MISTAKES = [
     ("AOIDataset", "self.table = pd", "table = pd", "`table` was never stored"),
     ("AOIDataset", "self.table.iloc", "table.iloc", "`table`: mistyped, or an import or a `self.`"),
     ("AOIDataset", ".unsqueeze(0)", "", "the channel is missing"),
-    ("AOIDataset", ", cv2.IMREAD_GRAYSCALE", "", "three channels"),
+    ("AOIDataset", "cv2.IMREAD_GRAYSCALE", "cv2.IMREAD_COLOR", "three channels"),
     ("AOIDataset", ", interpolation=cv2.INTER_AREA", "", "pixels were skipped"),
     ("AOIDataset", "(0)  # a", "(0).float() / 255  # a", "the transform's work"),
     ("AOIDataset", "(picture).unsqueeze(0)", "(picture.T.copy()).unsqueeze(0)", "height and width"),
     ("AOIDataset", 'int(row["Label"])', 'float(row["Label"])', "whole number"),
     ("AOIDataset", "picture = self.transform(picture)", "self.transform(picture)", "was lost"),
-    ("AOIDataset", "if picture is None:", "if False:", "None for a missing file"),
-    ("normalise", "picture.float()", "picture.double()", "float32 is wanted"),
-    ("normalise", "return ", "", "Is `return` missing"),
-    ("normalise", " / 255", "", "0 to 255"),
-    ("normalise", ") / std", ")", "deviation was forgotten"),
-    ("normalise", "(picture.float() / 255 - mean)", "picture.float() / 255 - mean", "brackets"),
+    ("AOIDataset", "if picture is None:", "if False:", "None for what is no picture"),
     # 04
     ("collate", "torch.stack", "torch.cat", "torch.stack"),
     ("collate", "torch.tensor([label for _, label in items])", "[l for _, l in items]", "not a tensor"),
     ("collate", "label for _", "float(label) for _", "int64 is wanted"),
     ("collate", "return pictures, labels", "return labels, pictures", "swapped"),
-    ("count_batches", "-(-pictures // batch_size)", "pictures // batch_size", "rounded up"),
-    ("count_batches", "-(-pictures // batch_size)", "pictures // batch_size + 1", "no further batch"),
-    ("count_batches", "-(-pictures // batch_size)", "np.ceil(pictures / batch_size)", "np.ceil give a float"),
-    ("count_batches", "pictures - (batches - 1) * batch_size", "pictures % batch_size", "never empty"),
-    ("count_batches", "batches = -(-pictures // batch_size)  # rounds up\n    return batches, pictures - (batches - 1) * batch_size", "return divmod(pictures, batch_size)", "smaller batch is a batch"),
-    ("count_batches", "return batches, pictures - (batches - 1) * batch_size", "return pictures - (batches - 1) * batch_size, batches", "first the number"),
     # 05
-    ("conv_output_size", " // stride + 1", " // stride", "last + 1"),
-    ("conv_output_size", "2 * padding", "padding", "both sides"),
-    ("conv_output_size", "//", "/", "a whole number is wanted: `//`"),
-    ("conv_output_size", "(kernel - 1) - 1) //", "(kernel - 1)) //", "- 1 inside"),
-    ("conv_output_size", "(size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1", "np.floor((size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1)", "np.floor give a float"),
+    ("corr2d", "- width + 1)", "- width)", "the shape"),
+    ("corr2d", "range(answer.shape[0])", "range(answer.shape[0] - 1)", "compare one number"),
+    ("corr2d", ".sum()", ".mean()", "the mean; the sum is wanted"),
+    ("corr2d", "window * kernel", "window * kernel.flip(0, 1)", "turned round here"),
+    ("corr2d", "window * kernel", "window @ kernel.T", "compare one number"),
+    ("corr2d", "    return answer", "    return answer.flatten()", "the shape"),
+    ("corr2d", "    return answer", "", "Is `return` missing"),
+    ("corr2d", "            answer[row, column] = (window * kernel).sum()", "            pass\n    answer[row, column] = (window * kernel).sum()", "inside both loops"),
+    ("corr2d", "height, width = kernel.shape", "height, width = 3, 3", "It stopped with"),
     ("LeNet", "self.linear1 = nn", "linear1 = nn", "Did you forget `self.`"),
     ("LeNet", "16 * size * size", "16 * 29 * 29", "a fixed size"),
     ("LeNet", f"return {LENET}", f"return {LENET}.softmax(dim=1)", "softmax at the end"),
@@ -185,8 +178,9 @@ ALSO_RIGHT = {
         return len(self.labels)
 
     def __getitem__(self, i):
-        data = np.fromfile(f"{self.folder}/{self.names[i]}", np.uint8)  # raises by itself
-        image = cv2.resize(cv2.imdecode(data, 0), (self.side, self.side), interpolation=cv2.INTER_AREA)
+        image = cv2.imdecode(np.frombuffer((self.folder / self.names[i]).read_bytes(), np.uint8), 0)
+        assert image is not None, self.names[i]
+        image = cv2.resize(image, (self.side, self.side), interpolation=cv2.INTER_AREA)
         return self.change(torch.tensor(image)[None]), torch.tensor(self.labels[i])""",
         """class AOIDataset:
     def __init__(self, csv_file, image_dir, size=128, transform=None):
@@ -203,23 +197,23 @@ ALSO_RIGHT = {
         x = torch.as_tensor(cv2.resize(pixels, self.hw, interpolation=cv2.INTER_AREA)).view(1, *self.hw)
         return (self.t(x) if self.t else x), label""",
     ],
-    "normalise": [
-        "normalise = lambda picture, mean, std: picture.div(255).sub(mean).div(std)",
-        "def normalise(x, m, s):\n    x = x.to(torch.float32)\n    x /= 255\n    x -= m\n    return x / s",
-    ],
     "collate": [
         "def collate(items):\n    a, b = zip(*items)\n    return torch.stack(a), torch.tensor(b)",
         "from torch.utils.data import default_collate as collate",
     ],
-    "count_batches": [
-        "import math\ndef count_batches(n, b):\n    k = math.ceil(n / b)\n    return k, n - (k - 1) * b",
-        "def count_batches(n, b):\n    return [(n - 1) // b + 1, np.int64((n - 1) % b + 1)]",
-    ],
-    "conv_output_size": [
-        "def conv_output_size(size, kernel, stride=1, padding=0, dilation=1):\n"
-        "    return int((size + 2*padding - dilation*(kernel-1) - 1) / stride + 1)",
-        "def conv_output_size(size, kernel, stride=1, padding=0, dilation=1):\n"
-        "    return len(range(0, size + 2 * padding - dilation * (kernel - 1), stride))",
+    "corr2d": [
+        """def corr2d(x, k):
+    rows = [[(x[i:i + len(k), j:j + len(k[0])] * k).sum() for j in range(x.shape[1] - k.shape[1] + 1)]
+            for i in range(x.shape[0] - k.shape[0] + 1)]
+    return torch.tensor(rows)""",
+        """def corr2d(picture, kernel):
+    (h, w), (a, b) = picture.shape, kernel.shape
+    answer = torch.zeros(h - a + 1, w - b + 1)
+    for i in range(a):  # all windows at once, product by product
+        for j in range(b):
+            answer += kernel[i, j] * picture[i : i + h - a + 1, j : j + w - b + 1]
+    return answer""",
+        "def corr2d(x, k):\n    return nn.functional.conv2d(x[None, None], k[None, None])[0, 0]",
     ],
     "LeNet": [
         """class LeNet(nn.Module):

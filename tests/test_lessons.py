@@ -1,12 +1,18 @@
-"""What a lesson prints as a finding comes out False on data where it is false."""
+"""A finding that a lesson prints comes out False where it is false; its links lead somewhere."""
 
+import ast
 import contextlib
+import inspect
 import io
 import json
 import random
 import re
+from importlib import import_module
+from pkgutil import resolve_name
+from types import SimpleNamespace
 
-from conftest import REPOSITORY
+import pandas as pd
+from conftest import REPOSITORY, notebook_cell
 
 from helpers import plots
 from helpers.catalog import FOOD, data_folder
@@ -44,3 +50,67 @@ def test_without_anything_to_learn_step_12_finds_nothing(home, monkeypatch):
     shown = " ".join(plots.describe(figure) for figure in titles)
     assert len(re.findall(r"features are (\d|1\d) points (ahead|behind)", shown)) == 2
     plots.plt.close("all")
+
+
+ALL_LINKED = range(1, 6)  # in these steps the first use of each class of PyTorch is linked
+PAGE = r"https://docs\.pytorch\.org/(?:docs|vision)/stable/(?:generated/)?(\w[\w.]*)\.html(?:#([\w.]+))?"
+
+
+def torch_classes(sources):
+    """Return the classes of torch and torchvision that code names."""
+    names, found = {}, set()
+    for tree in map(ast.parse, sources):
+        for one in ast.walk(tree):
+            if isinstance(one, ast.Import):
+                names |= {n.name: import_module(n.name) for n in one.names if n.name == "torch"}
+            elif isinstance(one, ast.ImportFrom) and one.module.startswith("torch"):
+                names |= {n.name: resolve_name(f"{one.module}:{n.name}") for n in one.names}
+        for one in ast.walk(tree):
+            first, *rest = ast.unparse(one).split(".") if isinstance(one, ast.expr) else [""]
+            value = names.get(first)
+            for name in rest:
+                value = getattr(value, name, None)
+            found |= {value} if inspect.isclass(value) else set()
+    return found
+
+
+def test_the_documentation_of_each_class_is_linked_where_it_is_first_used():
+    seen, linked = set(), {}
+    for file in sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
+        cells = json.loads(file.read_bytes())["cells"]
+        kinds = {
+            kind: ["".join(c["source"]) for c in cells if c["cell_type"] == kind]
+            for kind in ("code", "markdown")
+        }
+        here = set()
+        for link in re.findall(
+            r"\]\((https?://[^)]*pytorch\.org/[^)]*)\)", "".join(kinds["markdown"])
+        ):
+            page = re.fullmatch(PAGE, link)
+            assert page, f"{file.name}: {link} is no page of the documentation"
+            assert link not in linked, f"{link} is linked in {linked[link]}, and in {file.name}"
+            linked[link] = file.name
+            here.add(resolve_name(page[2] or page[1]))  # an error if there is no such thing
+        used = torch_classes(source for source in kinds["code"] if not source.startswith("%"))
+        missing = {one.__name__ for one in used - seen - here}
+        assert not missing or int(file.name[:2]) not in ALL_LINKED, f"{file.name}: {missing}"
+        seen |= used
+    assert len(linked) > 15
+
+
+def test_twelve_labels_are_kept_when_all_are_given(home):
+    """Step 02: buttons for the attendee, a CSV for step 09."""
+    rows = [(f"{number}.png", number % 3) for number in range(12)]
+    space = {"twelve": pd.DataFrame(rows, columns=["ID", "Label"]), "classes": ("a", "b", "c")}
+    space["data"] = SimpleNamespace(source="sample")
+    for text in ("def answer(", "buttons = ["):
+        exec(notebook_cell(2, text), space)
+    kept = home / "runs" / "aoi" / "you_sample.csv"
+    for number in range(13):  # the last click is one too many
+        assert kept.exists() == (number == 12)
+        assert number == 12 or space["note"].value == f"Picture {number + 1} of 12"
+        space["buttons"][min(number % 3, 1)].click()
+    assert space["note"].value == "8 of 12 are right."
+    table = pd.read_csv(kept)
+    assert table["ID"].tolist() == [name for name, _ in rows]
+    assert table["Label"].tolist() == [0, 1, 1] * 4

@@ -31,14 +31,15 @@ NETWORK = torch.nn.Sequential(
     torch.nn.Flatten(),
     torch.nn.Linear(4, 2),
 )
-HISTOGRAMS = "A chart. T: thousand pixels against brightness, 0 to 255: a"
+LINE, KERNEL = torch.ones(4, 4), torch.ones(2, 2)
+WINDOWS = "3 pictures. the window; products: their sum is 4; answers so far"
 FIGURES = {  # what is said of it: what draws it
     "A chart. T: pictures": (plots.show_counts, [0, 0, 1], ["a", "b"], "T"),
     "A chart. T: in %": (plots.show_bars, {"a": 1.2, "b": 2}, "T", "in %"),
     "A chart. T: in m": (plots.show_points, {"a": [1, 2], "b": [-1]}, "T", "in m"),
     "A chart. T: y against epoch: x, y": (plots.show_lines, LINES, "T", "epoch", "y", 5),
     "A chart. T: side in pixels against channels": (plots.show_network, NETWORK, 16, "T"),
-    HISTOGRAMS: (plots.show_histograms, {"a": GREY}, "T"),
+    WINDOWS: (plots.show_windows, LINE, KERNEL, [8]),
     CURVES: (plots.show_curves, {"run": HISTORY}, "T"),
     "A picture. T: true against predicted": (plots.show_confusion, CONFUSION, "T"),
     "2 pictures. T; cat; dog, 9 %": (plots.show_pictures, [GREY] * 2, ["cat", "dog\n9 %"], 6, "T"),

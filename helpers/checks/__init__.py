@@ -4,7 +4,7 @@
 from helpers.checks.feedback import EXERCISES
 from helpers.checks.layers import (
     block,
-    conv_output_size,
+    corr2d,
     flatten_size,
     lenet,
     new_head,
@@ -19,9 +19,7 @@ from helpers.checks.learning import (
 )
 from helpers.checks.pictures import (
     collate,
-    count_batches,
     dataset,
-    normalise,
     normalise_batch,
     to_picture,
 )

@@ -2,35 +2,40 @@
 
 import re
 from collections.abc import Callable
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 
 from helpers.checks.feedback import Wrong, exercise, same
 
 
-@exercise("05", "conv_output_size", "The formula, word for word. *floor* of a division is `//`.")
-def conv_output_size(answer: Callable) -> None:
-    """The same as PyTorch for nine combinations."""
-    cases = [(128, 5, 1, 0, 1), (124, 2, 2, 0, 1), (32, 3, 1, 1, 1), (33, 2, 2, 0, 1)]
-    cases += [(7, 7, 1, 0, 1), (64, 7, 2, 3, 1), (20, 3, 1, 0, 2), (31, 3, 2, 2, 3)]
-    cases += [(224, 11, 4, 2, 1)]
-    for size, kernel, stride, padding, dilation in cases:
-        options = {"stride": stride, "padding": padding, "dilation": dilation}
-        found = answer(size=size, kernel=kernel, **options)
-        expected = nn.Conv2d(1, 1, kernel, **options)(torch.zeros(1, 1, size, size)).shape[-1]
-        room = size + 2 * padding - dilation * (kernel - 1)
+@exercise("05", "corr2d", "Two loops, one in the other; picture[row : row + height, …] cuts out.")
+def corr2d(answer: Callable) -> None:
+    """One sum of products for each place of the window, and no place is left out."""
+    numbers = torch.Generator().manual_seed(0)
+    for (height, width), (down, across) in (((6, 8), (3, 2)), ((5, 4), (1, 3)), ((3, 3), (3, 3))):
+        picture = torch.rand(height, width, generator=numbers)
+        kernel = torch.rand(down, across, generator=numbers) - 0.5
+        expected = conv2d(picture[None, None], kernel[None, None])[0, 0]
+        around = pad(picture, (across // 2, (across - 1) // 2, down // 2, (down - 1) // 2))
         mistakes = {
-            "padding is on both sides: twice.": (room - padding - 1) // stride + 1,
-            "the last + 1 is missing.": (room - 1) // stride,
-            "the - 1 inside is missing.": room // stride + 1,
+            "the last row and column of places are missing: + 1.": expected[:-1, :-1],
+            "this is one product or the mean; the sum is wanted.": expected / kernel.numel(),
+            "the kernel is turned round here. It lies on the window as it is.": conv2d(
+                picture[None, None], kernel.flip(0, 1)[None, None]
+            )[0, 0],
+            "the window leaves the picture. It stands only where it fits.": conv2d(
+                around[None, None], kernel[None, None]
+            )[0, 0],
+            "only zeros: nothing was stored in the answer.": torch.zeros_like(expected),
+            "the sum comes once, for the last place: store it inside both loops.": torch.zeros_like(
+                expected
+            ).index_put((torch.tensor(-1), torch.tensor(-1)), expected[-1, -1]),
         }
-        case = f"{size=}, {kernel=}, {stride=}, {padding=}, {dilation=}: "
-        same(found, expected, "compare with the formula, term by term.", mistakes, case)
-        if not isinstance(found, Integral):
-            cause = "a whole number is wanted: `//`. `/` and np.floor give a float."
-            raise Wrong(cause, repr(found), repr(expected), case)
+        case = f"A picture of {height} × {width}, a kernel of {down} × {across}: "
+        found = answer(picture.clone(), kernel.clone())
+        same(found, expected, "compare one number with its products.", mistakes, case)
 
 
 @exercise(
