@@ -12,9 +12,11 @@ from pkgutil import resolve_name
 from types import SimpleNamespace
 
 import pandas as pd
+import torch
 from conftest import REPOSITORY, notebook_cell
 
 from helpers import plots
+from helpers.batches import stratified_split
 from helpers.catalog import FOOD, data_folder
 from helpers.samples import sample_folder
 
@@ -114,3 +116,12 @@ def test_twelve_labels_are_kept_when_all_are_given(home):
     table = pd.read_csv(kept)
     assert table["ID"].tolist() == [name for name, _ in rows]
     assert table["Label"].tolist() == [0, 1, 1] * 4
+
+
+def test_the_split_of_step_04_is_the_one_that_helpers_makes():
+    labels = torch.tensor([0] * 9 + [1] * 5 + [2] * 2 + [3] * 40)[torch.randperm(56)]
+    space = {"torch": torch, "dataset": SimpleNamespace(labels=labels)}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(notebook_cell(4, "train_rows, valid_rows = [], []"), space)
+    for ours, parts in zip(stratified_split(labels), ("train_rows", "valid_rows"), strict=True):
+        assert ours.tolist() == sorted(space[parts])
