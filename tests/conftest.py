@@ -68,7 +68,7 @@ def notebook_cell(step, text):
     return found
 
 
-def run_process(command, cwd=REPOSITORY, **environment):
+def run_process(command, cwd=REPOSITORY, timeout=300, **environment):
     """Run a command with these environment variables besides the usual; return the process."""
     return subprocess.run(
         [*map(str, command)],
@@ -76,7 +76,7 @@ def run_process(command, cwd=REPOSITORY, **environment):
         env=os.environ | {name: str(value) for name, value in environment.items()},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
     )
 
 

@@ -1,10 +1,13 @@
 """Run the code cells of notebooks on a GPU: the one that is here, or else one that is pretended.
 
 Usage: python tests/on_gpu.py NOTEBOOK …
+
+The data sets are cut down to a few pictures: what counts is where each tensor lies.
 """
 
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -13,31 +16,66 @@ from pathlib import Path
 import pretend_gpu
 import torch
 
-from helpers import plots
+from helpers import data, plots, transfer
+
+MOST = 12  # pictures of each class
+
+
+def some_pictures(read=data.pictures):
+    """Return the function that reads few pictures; those without labels are all read."""
+
+    def few(*args, **options):
+        everything = read(*args, **options)
+        labels = everything.labels
+        rows = [
+            (labels == label).nonzero().flatten()[: MOST if label >= 0 else None]
+            for label in labels.unique()
+        ]
+        return everything[torch.cat(rows).sort().values]
+
+    return few
+
+
+def few_files(make=transfer.PhotoFolder.make_dataset):
+    """Return the method that lists few files of each class."""
+
+    def few(self, *args, **options):
+        found, seen = [], {}
+        for file, label in make(self, *args, **options):
+            seen[label] = seen.get(label, 0) + 1
+            found += [(file, label)] if seen[label] <= MOST else []
+        return found
+
+    return few
 
 
 def play(file):
     """Run a notebook's cells in order, from its folder, as the kernel would."""
     os.chdir(file.parent)
-    cells = json.loads(file.read_bytes())["cells"]
     names = {"__name__": "__main__"}
-    for number, cell in enumerate(cells):
+    for number, cell in enumerate(json.loads(file.read_bytes())["cells"]):
         if cell["cell_type"] == "code":
-            source = "".join(cell["source"]).replace("%%capture\n", "")
+            source = re.sub(r"^%%.*\n", "", "".join(cell["source"]))
             exec(compile(source, f"{file.stem}, cell {number}", "exec"), names)
     plots.plt.close("all")
 
 
-if __name__ == "__main__":
-    kept = None if torch.accelerator.is_available() else pretend_gpu.start()
-    print(torch.accelerator.current_accelerator())
+def main(*files):
+    """Return what failed."""
+    kept = None if torch.accelerator.is_available() else pretend_gpu.start()  # noqa: F841
+    data.pictures, transfer.PhotoFolder.make_dataset = some_pictures(), few_files()
+    print("on", torch.accelerator.current_accelerator())
     failed = []
-    for file in map(Path, sys.argv[1:]):
+    for file in files:
         start = time.perf_counter()
         try:
-            play(file.resolve())
+            play(Path(file).resolve())
         except Exception:
             traceback.print_exc()
-            failed.append(file.stem)
-        print(f"{file.stem}: {time.perf_counter() - start:.1f} s", flush=True)
-    sys.exit(", ".join(failed))
+            failed.append(Path(file).stem)
+        print(f"{Path(file).stem}: {time.perf_counter() - start:.1f} s", flush=True)
+    return ", ".join(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(str(Path(word).resolve()) for word in sys.argv[1:])))

@@ -1,0 +1,65 @@
+"""What runs on a CPU runs on a GPU: on a real one, if there is one, or on one that is pretended."""
+
+import sys
+
+import pytest
+from conftest import REPOSITORY, run_process, run_python
+
+from workshop.room import NOTEBOOKS, learner
+
+pytestmark = [pytest.mark.gpu, pytest.mark.slow]
+FROM = "05"  # the first step with a network
+
+SLIPS = {  # what people write on a CPU, where it works
+    "a batch that is not moved": "network(torch.ones(2, 3))",
+    "labels that are left behind": "cross_entropy(network(batch), torch.tensor([0, 1]))",
+    "a constant that lies on the CPU": "batch - torch.ones(1, 3)",
+    "NumPy reads from the GPU": "batch.numpy()",
+    "NumPy reads from the GPU unasked": "np.asarray(batch)",
+    "a generator of the CPU": "torch.rand(3, generator=torch.Generator(), device=device)",
+    "rows of a CPU's tensor by the GPU's numbers": "torch.ones(3)[batch.argmax(dim=1)]",
+}
+MOVES = {  # what is right
+    "a batch": "network(torch.ones(2, 3).to(device)).sum().backward()",
+    "back": "batch.cpu().numpy(), batch.sum().item(), batch.tolist(), f'{batch.sum():.1f}'",
+    "rows by the CPU's numbers": "batch[torch.tensor([1])]",
+    "a number": "batch * torch.tensor(2.0)",
+}
+SCRIPT = """
+import sys
+import numpy as np, torch
+from torch.nn.functional import cross_entropy
+import pretend_gpu
+from helpers.training import best_device
+kept = None if torch.accelerator.is_available() else pretend_gpu.start()
+device = best_device()
+network, batch = torch.nn.Linear(3, 2).to(device), torch.ones(2, 3, device=device)
+for line in sys.argv[1:]:
+    try:
+        eval(line)
+        print("runs")
+    except (RuntimeError, TypeError) as error:
+        print("stops")
+"""
+
+
+def test_a_gpu_stops_where_tensors_of_two_devices_meet():
+    lines = [*SLIPS.values(), *MOVES.values()]
+    result = run_python(SCRIPT, *lines, PYTHONPATH=REPOSITORY / "tests")
+    found = dict(zip([*SLIPS, *MOVES], result.stdout.split(), strict=True))
+    assert found == dict.fromkeys(SLIPS, "stops") | dict.fromkeys(MOVES, "runs"), result.stderr
+
+
+@pytest.mark.parametrize("copies", ["complete", "learner"])
+def test_the_notebooks_run_on_a_gpu(tmp_path, copies):
+    folder = NOTEBOOKS
+    if copies == "learner":
+        learner(folder := tmp_path / "workbook")
+    files = [file for file in sorted(folder.glob("[0-9]*.ipynb")) if file.name >= FROM]
+    assert len(files) >= 12
+    place = REPOSITORY / "build" / f"gpu-{copies}"
+    command = [sys.executable, REPOSITORY / "tests" / "on_gpu.py", *files]
+    settings = {"WORKSHOP_HOME": place, "WORKSHOP_DATA": "sample"}
+    result = run_process(command, timeout=1500, **settings)
+    print(result.stdout[-3000:])
+    assert result.returncode == 0, result.stderr[-6000:]
