@@ -189,30 +189,37 @@ def show_heat(
 
 
 def show_network(network: nn.Module, size: int, title: str) -> None:
-    """Show what each convolution and linear layer gives: as high as its side, as wide as channels.
+    """Show what each layer gives: as high as its side in pixels, as wide as it has channels.
 
+    Convolutions are dark, what a maximum pooling leaves of them is light, linear layers are flat.
     `network` takes pictures (1, C, size, size); on the device "meta" nothing is computed.
     """
-    shapes: list[tuple[int, ...]] = []
-    layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-    hooks = [one.register_forward_hook(lambda *a: shapes.append(a[2].shape[1:])) for one in layers]
+    given: list[tuple[nn.Module, tuple[int, ...]]] = []
+    kinds = {nn.Conv2d: BLUE, nn.MaxPool2d: PALETTE[4], nn.Linear: PALETTE[1]}
+    layers = [layer for layer in network.modules() if isinstance(layer, tuple(kinds))]
+    hooks = [
+        layer.register_forward_hook(lambda *a: given.append((a[0], tuple(a[2].shape[1:]))))
+        for layer in layers
+    ]
     with torch.no_grad():
-        first = layers[0].weight  # (outputs, channels, height, width)
+        first = next(network.parameters())  # (outputs, channels, height, width)
         network(torch.zeros(1, first.shape[1], size, size, device=first.device))
     for hook in hooks:
         hook.remove()
     _, axis = plt.subplots(figsize=(12, 3.8), layout="constrained")
     left, before = 0.0, None
-    for shape in shapes:
-        width, height = shape[0] / 12, shape[-1] if len(shape) > 1 else 4  # linear layers are flat
-        colour = BLUE if len(shape) > 1 else PALETTE[1]
+    for layer, shape in given:
+        width, height = shape[0] / 12, shape[-1] if len(shape) > 1 else 4
+        colour = next(kinds[kind] for kind in kinds if isinstance(layer, kind))
         axis.bar(left, height, width, align="edge", color=colour, edgecolor="white")
-        if shape != before:
+        pooled = isinstance(layer, nn.MaxPool2d) and len(given) > 10  # there is no room for all
+        if shape != before and not pooled:
             name = f"{shape[0]:,}" if len(shape) == 1 else f"{shape[0]} × {height} × {height}"
             axis.text(left, height + 4, name, fontsize=12, rotation=20)
-        left, before = left + width + 8, shape
+            before = shape
+        left += width + 8
     axis.set(title=title, ylabel="side in pixels", xlabel="channels", xticks=[])
-    axis.margins(y=0.2)
+    axis.margins(y=0.3)
     _show()
 
 
