@@ -3,9 +3,14 @@
 import ast
 import base64
 import re
+import shlex
 import subprocess
+import sys
+import sysconfig
 import tomllib
+import venv
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -87,6 +92,36 @@ def test_the_code_in_the_readme_runs(tiny, home):
     names = {}
     exec(code, names)
     assert names["data"].facts.classes == ("0", "1") and names["data"].source == "own"
+
+
+def test_where_torch_is_already_the_cell_for_colab_leaves_it_alone(tmp_path):
+    """A machine with the lowest torch that works, without CUDA; the other packages are ours."""
+    (cell,) = re.findall(r"```ipython\n(.*?)```", README, flags=re.S)
+    clone, install, change, path = cell.splitlines()
+    packages = tmp_path / "venv" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    venv.create(tmp_path / "venv", symlinks=True)
+    (packages / "ours.pth").write_text(sysconfig.get_path("purelib"))
+    for line in ("torch 2.11.0", "torchvision 0.26.0"):
+        name, version = line.split()
+        folder = packages / f"{name}-{version}+cpu.dist-info"
+        folder.mkdir()
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}+cpu\n"
+        (folder / "METADATA").write_text(about)
+    options = "--no-index --no-build-isolation --disable-pip-version-check"
+    lines = [
+        clone.removeprefix("!").replace(
+            "https://github.com/OWNER/NAME", shlex.quote(str(REPOSITORY))
+        ),
+        install.replace("%pip install -q", f"../venv/bin/python -m pip install {options}"),
+        change.removeprefix("%"),
+        f"../../../venv/bin/python -c '{path}; import helpers; print(helpers.__file__)'",
+    ]
+    (tmp_path / "place").mkdir()
+    result = run_process(["sh", "-ec", "\n".join(lines)], cwd=tmp_path / "place")
+    assert result.returncode == 0, result.stderr
+    assert Path(result.stdout.splitlines()[-1]).resolve().is_relative_to(tmp_path)
+    assert "already satisfied: torch<3,>=2.11" in result.stdout
+    assert "Successfully installed image-classification-workshop" in result.stdout
 
 
 def test_the_files_that_the_readme_names_are_there():

@@ -138,8 +138,10 @@ def device() -> Check:
         advice = "The GPU does not work with this PyTorch. Set CUDA_VISIBLE_DEVICES to nothing."
         return Check("FAIL", f"{chosen} fails: {_short(error)}", advice)
     if chosen.type != "cpu":
-        name = torch.cuda.get_device_name() if chosen.type == "cuda" else "of Apple (MPS)"
-        return Check("OK", f"GPU {name}")
+        if chosen.type != "cuda":
+            return Check("OK", f"GPU {'of Apple (MPS)' if chosen.type == 'mps' else chosen.type}")
+        build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+        return Check("OK", f"GPU {torch.cuda.get_device_name()} ({build})")
     found = f"CPU, {torch.get_num_threads()} threads (enough for every step)"
     listed = subprocess.getoutput("nvidia-smi -L", errors="replace")
     if "GPU 0" not in listed and not Path("/dev/nvidia0").exists():
