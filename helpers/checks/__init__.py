@@ -26,12 +26,10 @@ from helpers.checks.pictures import (
 from helpers.checks.reference import source
 from helpers.checks.results import (
     answer_or_pass,
-    best_epoch,
     compute_features,
     count_pairs,
     find_limit,
     folds,
-    predict,
     summarise,
     write_submission,
 )
