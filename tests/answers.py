@@ -131,6 +131,12 @@ MISTAKES = [
     ("summarise", '.agg(["mean", "std"])', ".mean()", "two numbers for each setting"),
     ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", "var")]', "the variance"),
     ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", lambda x: x.std(ddof=0))]', "divide by n - 1"),
+    ("suspects", "descending=True", "descending=False", "descending=True"),
+    ("suspects", "(answer != labels)", "(answer == answer)", "differ count"),
+    ("suspects", "rows[sure[rows].argsort(descending=True)]", "sure[rows].argsort(descending=True)", "places among the wrong ones"),
+    ("suspects", "[:count]", "", "not more than"),
+    ("suspects", "rows[sure[rows].argsort(descending=True)]", "rows", "not the surest first"),
+    ("suspects", "dim=1", "dim=0", "It stopped with"),
     # 14
     ("find_limit", "1 - false_alarms", "false_alarms", "the other end"),
     ("find_limit", "distances.quantile(1 - false_alarms)", "(distances.max() * (1 - false_alarms))", "not of the largest"),
@@ -341,6 +347,12 @@ ALSO_RIGHT = {
         "def summarise(table):\n    keys = ['network', 'rate', 'augmented']\n"
         "    rows = [[*k, len(t), t.valid_accuracy.mean(), t.valid_accuracy.std()] for k, t in table.groupby(keys)]\n"
         "    return pd.DataFrame(rows, columns=[*keys, 'n', 'mean', 'std'])",
+    ],
+    "suspects": [
+        "def suspects(p, y, n):\n    wrong = p.argmax(1) != y\n"
+        "    return (p.amax(1) * wrong).topk(n).indices",
+        "def suspects(p, y, n):\n    rows = [i for i in range(len(y)) if p[i].argmax() != y[i]]\n"
+        "    return sorted(rows, key=lambda i: -p[i].max())[:n]",
     ],
     "find_limit": [
         "def find_limit(d, part):\n    return float(np.quantile(d.numpy(), 1 - part))",

@@ -31,6 +31,7 @@ from helpers.checks.results import (
     find_limit,
     folds,
     summarise,
+    suspects,
     write_submission,
 )
 

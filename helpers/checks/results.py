@@ -96,6 +96,30 @@ def summarise(answer: Callable) -> None:
         same(numbers, expected[name], f"the {name} over the seeds.", mistakes, f"{name}: ")
 
 
+@exercise(
+    "13", "suspects", "probabilities.max(dim=1) gives how sure it is, and the answer; argsort."
+)
+def suspects(answer: Callable) -> None:
+    """Rows where the network and the label disagree, the surest first, and no more than asked."""
+    probabilities = torch.tensor(
+        [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9], [0.2, 0.7, 0.1], [0.5, 0.1, 0.4]]
+    )
+    labels, sure = torch.tensor([1, 1, 0, 2, 2]), torch.tensor([2, 3, 0, 4])  # row 1 agrees
+    for count in (3, 2):
+        mistakes = {
+            "the surest come first: descending=True.": sure.flip(0)[:count],
+            "only rows where answer and label differ count.": torch.tensor([2, 1, 3])[:count],
+            "give back rows of the table, not places among the wrong ones.": torch.tensor(
+                [1, 2, 0]
+            )[:count],
+            "not more than `count`.": sure,
+            "these are the rows, but not the surest first.": torch.tensor([0, 2, 3])[:count],
+        }
+        found = answer(probabilities.clone(), labels.clone(), count)
+        found = torch.as_tensor(found) if isinstance(found, list | np.ndarray) else found
+        same(found, sure[:count], "row numbers, the surest first.", mistakes, f"{count} rows: ")
+
+
 @exercise("14", "find_limit", "A part of 1 - false_alarms must lie below: `quantile`.")
 def find_limit(answer: Callable) -> None:
     """So many of the familiar pictures lie beyond it, and no more."""
