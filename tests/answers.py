@@ -76,11 +76,20 @@ MISTAKES = [
     ("evaluate", ".item() * len(labels)", ".item() * 3", "averages of the batches"),
     ("evaluate", "        pictures, labels = pictures.to(device), labels.to(device)\n        logits = model(pictures)\n        total_loss += loss_fn(logits, labels).item() * len(labels)", "        logits = model(pictures)\n        total_loss += loss_fn(logits, labels).item() * 3", "averages of the batches"),
     # 08
+    ("best_epoch", 'history.loc[history["valid_accuracy"].idxmax(), "epoch"]', 'history["valid_accuracy"].idxmax()', "counted from 0"),
+    ("best_epoch", "valid_accuracy", "train_accuracy", "training part"),
+    ("best_epoch", "idxmax()", "idxmax() - 2", "the epochs need not begin at 1"),
+    ("best_epoch", '"valid_accuracy"].idxmax', '"valid_loss"].idxmin', "lowest loss"),
     ("count_pairs", "counts[t, p]", "counts[p, t]", "swapped"),
     ("count_pairs", "+= 1", "= 1", "counts only once"),
     ("count_pairs", ", dtype=torch.int64", "", "int64 is wanted"),
     ("count_pairs", "torch.zeros(classes, classes", "torch.zeros(3, 3", "without pictures"),
     # 09
+    ("predict", ".softmax(dim=1)", "", "these are logits"),
+    ("predict", "dim=1", "dim=0", "over the classes"),
+    ("predict", "torch.cat(parts)", "parts[0]", "only the first batch"),
+    ("predict", "model.eval()", "pass", "model.eval()"),
+    ("predict", "@torch.no_grad()", "", "gradients are still on"),
     ("write_submission", ", index=False", "", "index=False"),
     ("write_submission", "predicted.numpy()", "list(predicted)", "become text"),
     ("write_submission", 'table["Label"] = predicted.numpy()', "pass", "no labels"),
@@ -131,12 +140,6 @@ MISTAKES = [
     ("summarise", '.agg(["mean", "std"])', ".mean()", "two numbers for each setting"),
     ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", "var")]', "the variance"),
     ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", lambda x: x.std(ddof=0))]', "divide by n - 1"),
-    ("suspects", "descending=True", "descending=False", "descending=True"),
-    ("suspects", "(answer != labels)", "(answer == answer)", "differ count"),
-    ("suspects", "rows[sure[rows].argsort(descending=True)]", "sure[rows].argsort(descending=True)", "places among the wrong ones"),
-    ("suspects", "[:count]", "", "not more than"),
-    ("suspects", "rows[sure[rows].argsort(descending=True)]", "rows", "not the surest first"),
-    ("suspects", "dim=1", "dim=0", "It stopped with"),
     # 14
     ("find_limit", "1 - false_alarms", "false_alarms", "the other end"),
     ("find_limit", "distances.quantile(1 - false_alarms)", "(distances.max() * (1 - false_alarms))", "not of the largest"),
@@ -161,6 +164,20 @@ MISTAKES = [
     ("answer_or_pass", "answers.where", "sure.where", "how sure it is"),
     ("answer_or_pass", "sure >= threshold", "sure >= 0.625", "one threshold only"),
     ("answer_or_pass", "dim=1", "dim=0", "the shape"),
+    # 17
+    ("sure_loss", "weights.sum()", "len(weights)", "not by the number of cells"),
+    ("sure_loss", " / weights.sum()", "", "the mean is still to be taken"),
+    ("sure_loss", "2 * (probability - 0.5).abs()", "torch.ones(len(probability))", "every label pulls alike"),
+    ("sure_loss", "2 * (probability - 0.5).abs()", "probability", "not the probability"),
+    ("sure_loss", ', reduction="none"', "", "reduction='none'"),
+    ("sure_loss", "(probability >= 0.5).long()", "probability >= 0.5", "It stopped with"),
+    ("by_module", "(~is_test).nonzero().flatten(), is_test.nonzero().flatten()", "~is_test, is_test", "row numbers are wanted"),
+    ("by_module", "(~is_test).nonzero().flatten(), is_test.nonzero().flatten()", "is_test.nonzero().flatten(), (~is_test).nonzero().flatten()", "first train, then test"),
+    ("by_module", "manual_seed(seed)", "manual_seed(0)", "every seed gives the same split"),
+    ("by_module", "manual_seed(seed)", "manual_seed(torch.seed() % 2**31)", "the same seed gives another split"),
+    ("by_module", "modules.unique()", "torch.arange(len(modules))", "a quarter of twelve modules"),
+    ("by_module", "torch.isin(modules, numbers[order[: len(numbers) // 4]])", "torch.randperm(len(modules), generator=generator) % 4 == 0", "has cells in both parts"),
+    ("by_module", "(~is_test).nonzero()", "is_test.nonzero()", "only once"),
 ]  # fmt: skip
 
 ALSO_RIGHT = {
@@ -287,9 +304,19 @@ ALSO_RIGHT = {
             n += len(y)
     return loss / n, right / n""",
     ],
+    "best_epoch": [
+        "def best_epoch(h):\n    return h.sort_values('valid_accuracy')['epoch'].iloc[-1]",
+        "def best_epoch(h):\n    i = h.valid_accuracy.to_numpy().argmax()\n    return int(h.epoch[i])",
+    ],
     "count_pairs": [
         "def count_pairs(t, p, n):\n    return (t * n + p).bincount(minlength=n**2).view(n, n)",
         "def count_pairs(t, p, n):\n    c = np.zeros((n, n), dtype=int)\n    np.add.at(c, (t.numpy(), p.numpy()), 1)\n    return c",
+    ],
+    "predict": [
+        "def predict(model, batches):\n    model.eval()\n    with torch.inference_mode():\n"
+        "        return torch.cat([model(x.to('cuda')) for x, _ in batches]).softmax(-1)",
+        "def predict(model, batches):\n    rows = []\n    model.train(False)\n    for x, _ in batches:\n"
+        "        rows.extend(model(x).softmax(1).detach())\n    return torch.stack(rows)",
     ],
     "write_submission": [
         "def write_submission(test_csv, predicted, file):\n    names = pd.read_csv(test_csv)['ID']\n"
@@ -348,12 +375,6 @@ ALSO_RIGHT = {
         "    rows = [[*k, len(t), t.valid_accuracy.mean(), t.valid_accuracy.std()] for k, t in table.groupby(keys)]\n"
         "    return pd.DataFrame(rows, columns=[*keys, 'n', 'mean', 'std'])",
     ],
-    "suspects": [
-        "def suspects(p, y, n):\n    wrong = p.argmax(1) != y\n"
-        "    return (p.amax(1) * wrong).topk(n).indices",
-        "def suspects(p, y, n):\n    rows = [i for i in range(len(y)) if p[i].argmax() != y[i]]\n"
-        "    return sorted(rows, key=lambda i: -p[i].max())[:n]",
-    ],
     "find_limit": [
         "def find_limit(d, part):\n    return float(np.quantile(d.numpy(), 1 - part))",
         "def find_limit(d, part):\n    return d.sort().values[round((1 - part) * (len(d) - 1))]",
@@ -377,5 +398,20 @@ ALSO_RIGHT = {
         "def answer_or_pass(p, t):\n    best = p.argmax(1)\n    best[p.amax(1) < t] = -1\n    return best",
         "def answer_or_pass(p, t):\n"
         "    return torch.tensor([int(row.argmax()) if max(row) >= t else -1 for row in p])",
+    ],
+    "sure_loss": [
+        "def sure_loss(z, p):\n    w = (2 * p - 1).abs()\n    y = p.round().long().where(p != 0.5, 1)\n"
+        "    l = -z.log_softmax(1)[torch.arange(len(y)), y]\n    return w @ l / w.sum()",
+        "def sure_loss(z, p):\n    l, w = nn.CrossEntropyLoss(reduction='none'), torch.maximum(p, 1 - p) * 2 - 1\n"
+        "    return (l(z, torch.where(p < 0.5, 0, 1)) * (w / w.sum())).sum()",
+    ],
+    "by_module": [
+        "def by_module(m, seed):\n    rng = np.random.default_rng(seed)\n    names = np.unique(m.numpy())\n"
+        "    t = np.isin(m.numpy(), rng.choice(names, len(names) // 4, replace=False))\n"
+        "    return np.flatnonzero(~t), np.flatnonzero(t)",
+        "def by_module(m, seed):\n    torch.manual_seed(seed)\n    names = sorted(set(m.tolist()))\n"
+        "    test = {names[i] for i in torch.randperm(len(names))[: len(names) // 4].tolist()}\n"
+        "    rows = [[], []]\n    for row, name in enumerate(m.tolist()):\n        rows[name in test].append(row)\n"
+        "    return torch.tensor(rows[0]), torch.tensor(rows[1])",
     ],
 }
