@@ -11,7 +11,7 @@ from helpers.data import OpenedData, Pictures, pictures
 from helpers.models import LeNet
 from helpers.training import best_device, fit, mixed_precision
 
-LENET_EPOCHS = 15
+LENET_EPOCHS = 30
 LENET_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
 LENET_SEED = 1
 
@@ -38,6 +38,8 @@ def trained_lenet(data: OpenedData, augmented: bool = True) -> Path:
         return run
     facts, augment = data.facts, aoi_augment if augmented else None
     train, valid = train_and_valid(data)
+    if data.source == "sample":
+        train = train[torch.arange(0, len(train), 4)]  # every fourth: see step 07
     batches = Batches(train, facts.mean, facts.std, shuffle=True, seed=LENET_SEED, augment=augment)
     torch.manual_seed(LENET_SEED)
     model = LeNet(len(facts.classes), facts.channels, facts.size)

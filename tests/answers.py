@@ -76,20 +76,11 @@ MISTAKES = [
     ("evaluate", ".item() * len(labels)", ".item() * 3", "averages of the batches"),
     ("evaluate", "        pictures, labels = pictures.to(device), labels.to(device)\n        logits = model(pictures)\n        total_loss += loss_fn(logits, labels).item() * len(labels)", "        logits = model(pictures)\n        total_loss += loss_fn(logits, labels).item() * 3", "averages of the batches"),
     # 08
-    ("best_epoch", 'history.loc[history["valid_accuracy"].idxmax(), "epoch"]', 'history["valid_accuracy"].idxmax()', "counted from 0"),
-    ("best_epoch", "valid_accuracy", "train_accuracy", "training part"),
-    ("best_epoch", "idxmax()", "idxmax() - 2", "the epochs need not begin at 1"),
-    ("best_epoch", '"valid_accuracy"].idxmax', '"valid_loss"].idxmin', "lowest loss"),
     ("count_pairs", "counts[t, p]", "counts[p, t]", "swapped"),
     ("count_pairs", "+= 1", "= 1", "counts only once"),
     ("count_pairs", ", dtype=torch.int64", "", "int64 is wanted"),
     ("count_pairs", "torch.zeros(classes, classes", "torch.zeros(3, 3", "without pictures"),
     # 09
-    ("predict", ".softmax(dim=1)", "", "these are logits"),
-    ("predict", "dim=1", "dim=0", "over the classes"),
-    ("predict", "torch.cat(parts)", "parts[0]", "only the first batch"),
-    ("predict", "model.eval()", "pass", "model.eval()"),
-    ("predict", "@torch.no_grad()", "", "gradients are still on"),
     ("write_submission", ", index=False", "", "index=False"),
     ("write_submission", "predicted.numpy()", "list(predicted)", "become text"),
     ("write_submission", 'table["Label"] = predicted.numpy()', "pass", "no labels"),
@@ -140,6 +131,12 @@ MISTAKES = [
     ("summarise", '.agg(["mean", "std"])', ".mean()", "two numbers for each setting"),
     ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", "var")]', "the variance"),
     ("summarise", '["mean", "std"]', '[("mean", "mean"), ("std", lambda x: x.std(ddof=0))]', "divide by n - 1"),
+    ("suspects", "descending=True", "descending=False", "descending=True"),
+    ("suspects", "(answer != labels)", "(answer == answer)", "differ count"),
+    ("suspects", "rows[sure[rows].argsort(descending=True)]", "sure[rows].argsort(descending=True)", "places among the wrong ones"),
+    ("suspects", "[:count]", "", "not more than"),
+    ("suspects", "rows[sure[rows].argsort(descending=True)]", "rows", "not the surest first"),
+    ("suspects", "dim=1", "dim=0", "It stopped with"),
     # 14
     ("find_limit", "1 - false_alarms", "false_alarms", "the other end"),
     ("find_limit", "distances.quantile(1 - false_alarms)", "(distances.max() * (1 - false_alarms))", "not of the largest"),
@@ -304,19 +301,9 @@ ALSO_RIGHT = {
             n += len(y)
     return loss / n, right / n""",
     ],
-    "best_epoch": [
-        "def best_epoch(h):\n    return h.sort_values('valid_accuracy')['epoch'].iloc[-1]",
-        "def best_epoch(h):\n    i = h.valid_accuracy.to_numpy().argmax()\n    return int(h.epoch[i])",
-    ],
     "count_pairs": [
         "def count_pairs(t, p, n):\n    return (t * n + p).bincount(minlength=n**2).view(n, n)",
         "def count_pairs(t, p, n):\n    c = np.zeros((n, n), dtype=int)\n    np.add.at(c, (t.numpy(), p.numpy()), 1)\n    return c",
-    ],
-    "predict": [
-        "def predict(model, batches):\n    model.eval()\n    with torch.inference_mode():\n"
-        "        return torch.cat([model(x.to('cuda')) for x, _ in batches]).softmax(-1)",
-        "def predict(model, batches):\n    rows = []\n    model.train(False)\n    for x, _ in batches:\n"
-        "        rows.extend(model(x).softmax(1).detach())\n    return torch.stack(rows)",
     ],
     "write_submission": [
         "def write_submission(test_csv, predicted, file):\n    names = pd.read_csv(test_csv)['ID']\n"
@@ -374,6 +361,12 @@ ALSO_RIGHT = {
         "def summarise(table):\n    keys = ['network', 'rate', 'augmented']\n"
         "    rows = [[*k, len(t), t.valid_accuracy.mean(), t.valid_accuracy.std()] for k, t in table.groupby(keys)]\n"
         "    return pd.DataFrame(rows, columns=[*keys, 'n', 'mean', 'std'])",
+    ],
+    "suspects": [
+        "def suspects(p, y, n):\n    wrong = p.argmax(1) != y\n"
+        "    return (p.amax(1) * wrong).topk(n).indices",
+        "def suspects(p, y, n):\n    rows = [i for i in range(len(y)) if p[i].argmax() != y[i]]\n"
+        "    return sorted(rows, key=lambda i: -p[i].max())[:n]",
     ],
     "find_limit": [
         "def find_limit(d, part):\n    return float(np.quantile(d.numpy(), 1 - part))",

@@ -24,7 +24,7 @@ def minutes(notebook: nbformat.NotebookNode) -> int:
     text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     words = sum(len(re.findall(r"\w+", re.sub(r"\]\(.*?\)", "]", source))) for source in text)
     lines = sum(len(re.findall(r"^\s*(?!###)\S", source, flags=re.M)) for source in code)
-    figures = sum(bool(re.search(r"^\s*show_", source, flags=re.M)) for source in code)
+    figures = sum(bool(re.search(r"^\s*(show_|plt\.show)", source, flags=re.M)) for source in code)
     exercises = sum(bool(re.match(r"\w+ = checks\.", source)) for source in code)
     return 5 * round((words / 120 + lines / 8 + figures / 2 + 7 * exercises + 1) / 5)
 
@@ -79,7 +79,8 @@ def _cells(file, code):
     for number, cell in enumerate(code, start=1):
         if sum("### " not in line for line in cell.source.splitlines()) > MOST_LINES:
             yield f"code cell {number} is longer than {MOST_LINES} lines"
-        if re.search(r"^(print|show_\w+)\(", cell.source, flags=re.M) and not cell.outputs:
+        shows = re.search(r"^(print|show_\w+|plt\.show)\(", cell.source, flags=re.M)
+        if shows and not cell.outputs:
             yield f"code cell {number} prints or draws, but has no output"
         for output in cell.outputs:
             for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})):

@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import io
 import json
+import math
 import random
 import re
 from importlib import import_module
@@ -15,7 +16,7 @@ import pandas as pd
 import torch
 from conftest import REPOSITORY, notebook_cell
 
-from helpers import plots
+from helpers import plots, recipes
 from helpers.batches import stratified_split
 from helpers.catalog import FOOD, data_folder
 from helpers.samples import sample_folder
@@ -54,7 +55,8 @@ def test_without_anything_to_learn_step_12_finds_nothing(home, monkeypatch):
     plots.plt.close("all")
 
 
-ALL_LINKED = range(1, 6)  # in these steps the first use of each class of PyTorch is linked
+# in these steps the first use of each class of PyTorch is linked
+ALL_LINKED = (*range(1, 10), 13, 15)
 PAGE = r"https://docs\.pytorch\.org/(?:docs|vision)/stable/(?:generated/)?(\w[\w.]*)\.html(?:#([\w.]+))?"
 
 
@@ -125,3 +127,27 @@ def test_the_split_of_step_04_is_the_one_that_helpers_makes():
         exec(notebook_cell(4, "train_rows, valid_rows = [], []"), space)
     for ours, parts in zip(stratified_split(labels), ("train_rows", "valid_rows"), strict=True):
         assert ours.tolist() == sorted(space[parts])
+
+
+def test_the_recipe_is_what_step_07_trains():
+    """The steps after 07 train the same network where its run is missing."""
+    own, ours = notebook_cell(7, "CosineAnnealingLR(optim"), notebook_cell(7, "def train_lenet")
+    (seed,) = re.findall(r"SEED = .*, (\d+)$", own, flags=re.M)
+    ((epochs, rate),) = re.findall(r"^EPOCHS, RATE = (.*), (.*)$", ours, flags=re.M)
+    found = int(epochs), float(rate), int(seed)
+    assert found == (recipes.LENET_EPOCHS, recipes.LENET_RATE, recipes.LENET_SEED)
+    every = "train[torch.arange(0, len(train), 4)]"
+    assert every in notebook_cell(7, "few = ") and every in inspect.getsource(recipes.trained_lenet)
+
+
+def test_of_the_three_rates_of_step_06_the_middle_one_goes_down():
+    """The loss of a bias, and its slope, with two classes."""
+    space = {"torch": torch, "loss_at": lambda v: math.log1p(math.exp(v)) - 0.4 * v}
+    space["slope_at"] = lambda v: 1 / (1 + math.exp(-v)) - 0.4
+    exec(notebook_cell(6, "for axis, rate in zip"), space)
+    titles = [
+        axis.get_title(plots.plt.rcParams["axes.titlelocation"]) for axis in plots.plt.gcf().axes
+    ]
+    ends = [float(title.rpartition(" ")[2]) for title in titles[1:]]
+    assert len(ends) == 3 and min(ends) == ends[1]
+    plots.plt.close("all")

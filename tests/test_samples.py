@@ -98,6 +98,23 @@ def test_aoi_lies_as_the_real_one_does(few, home):
     assert open_picture(folder / "train_images" / "train_00011.png", 1).size == (512, 512)
 
 
+def test_three_labels_of_aoi_are_wrong_and_two_pictures_come_twice(home, monkeypatch):
+    monkeypatch.setattr(aoi, "COUNTS", {"train": 720, "test": 12})
+    drawn = {}
+    monkeypatch.setattr(
+        aoi, "draw_all", lambda save, jobs: drawn.update({j[0].stem: j for j in jobs})
+    )
+    aoi.write(home / "aoi")
+    rows = (home / "aoi" / "train.csv").read_text().splitlines()[1:]
+    told = np.array([int(row.split(",")[1]) for row in rows])
+    assert tuple(np.flatnonzero(told != aoi.labels("train"))) == aoi.SLIPPED
+    assert (np.bincount(told) == np.bincount(aoi.labels("train"))).all()
+    for again, first in aoi.TWICE.items():
+        (_, more, *one), (_, none, *other) = (drawn[f"train_{n:05}"] for n in (again, first))
+        assert (more, none) == (aoi.BRIGHTER, 0) and one[0] == other[0]
+        assert (aoi.draw(*one) == aoi.draw(*other)).all()
+
+
 def test_the_classes_of_aoi_are_about_as_frequent_as_in_the_real_one():
     real = np.array([674, 492, 100, 378, 240, 644]) / 2528
     for part, count in aoi.COUNTS.items():

@@ -110,6 +110,9 @@ def _settled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}} | widgets
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):  # what helpers.plots draws has its own words
+            if "alt" in cell.metadata and "image/png" in output.get("data", {}):
+                output.metadata["image/png"] = {"alt": cell.metadata["alt"]}
     text = nbformat.writes(notebook)
     states = widgets.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     for number, name in enumerate(states):

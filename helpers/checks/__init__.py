@@ -26,15 +26,14 @@ from helpers.checks.pictures import (
 from helpers.checks.reference import source
 from helpers.checks.results import (
     answer_or_pass,
-    best_epoch,
     by_module,
     compute_features,
     count_pairs,
     find_limit,
     folds,
-    predict,
     summarise,
     sure_loss,
+    suspects,
     write_submission,
 )
 

@@ -3,7 +3,6 @@
 import itertools
 import tempfile
 from collections.abc import Callable
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +11,6 @@ import torch
 
 from helpers.checks.feedback import Wrong, exercise, same, two
 from helpers.checks.learning import NO_EVAL, spied, spy_batches
-
-
-@exercise("08", "best_epoch", "idxmax() of a column gives a row; `history.loc[row, 'epoch']`.")
-def best_epoch(answer: Callable) -> None:
-    """The epoch with the highest accuracy on the validation part."""
-    rows = [(3, 0.2, 1.9, 0.3), (4, 0.5, 1, 0.6), (5, 0.7, 0.8, 0.9), (6, 0.8, 0.7, 0.7)]
-    names = ["epoch", "train_accuracy", "valid_loss", "valid_accuracy"]
-    found = answer(pd.DataFrame([*rows, (7, 0.99, 1.2, 0.6)], columns=names))
-    mistakes = {
-        "this is the row, counted from 0. The epoch is in the column 'epoch'.": 2,
-        "the epochs need not begin at 1. The epoch is in the column 'epoch'.": 3,
-        "this has the lowest loss; asked for is the highest accuracy.": 6,
-        "this is the last epoch, or the best on the training part.": 7,
-    }
-    same(found, 5, "compare with the highest number in the column valid_accuracy.", mistakes)
-    if not isinstance(found, Integral):
-        raise Wrong("a plain whole number is wanted: int(…).", repr(found), "5")
 
 
 @exercise(
@@ -46,23 +28,6 @@ def count_pairs(answer: Callable) -> None:
         "a class without pictures needs its row and column too.": expected[:3, :3],
     }
     same(found, expected, "every pair (true, predicted) counts one.", mistakes)
-
-
-@exercise("09", "predict", "model.eval(); collect model(pictures).softmax(dim=1); torch.cat.")
-def predict(answer: Callable) -> None:
-    """Probabilities for every picture, in evaluation mode, without gradients."""
-    model, logits = spied()
-    found, expected = answer(model, spy_batches()), logits.softmax(dim=1)
-    columns = torch.cat([part.softmax(dim=0) for part in logits.split(4)])
-    mistakes = {
-        "these are logits. Use `.softmax(dim=1)`.": logits,
-        "softmax over the classes is dim=1.": columns,
-        "only the last batch is left: collect all, then `torch.cat`.": expected[8:],
-        "only the first batch: `return` is inside the loop.": expected[:4],
-    }
-    same(found, expected, "one row of probabilities for each picture, in order.", mistakes)
-    if model.modes[0][0]:
-        raise Wrong(NO_EVAL)
 
 
 @exercise("09", "write_submission", "Read test.csv, set its column Label, write it with to_csv.")
@@ -129,6 +94,30 @@ def summarise(answer: Callable) -> None:
     for name in ("mean", "std"):
         numbers = torch.tensor(flat[name].tolist())
         same(numbers, expected[name], f"the {name} over the seeds.", mistakes, f"{name}: ")
+
+
+@exercise(
+    "13", "suspects", "probabilities.max(dim=1) gives how sure it is, and the answer; argsort."
+)
+def suspects(answer: Callable) -> None:
+    """Rows where the network and the label disagree, the surest first, and no more than asked."""
+    probabilities = torch.tensor(
+        [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9], [0.2, 0.7, 0.1], [0.5, 0.1, 0.4]]
+    )
+    labels, sure = torch.tensor([1, 1, 0, 2, 2]), torch.tensor([2, 3, 0, 4])  # row 1 agrees
+    for count in (3, 2):
+        mistakes = {
+            "the surest come first: descending=True.": sure.flip(0)[:count],
+            "only rows where answer and label differ count.": torch.tensor([2, 1, 3])[:count],
+            "give back rows of the table, not places among the wrong ones.": torch.tensor(
+                [1, 2, 0]
+            )[:count],
+            "not more than `count`.": sure,
+            "these are the rows, but not the surest first.": torch.tensor([0, 2, 3])[:count],
+        }
+        found = answer(probabilities.clone(), labels.clone(), count)
+        found = torch.as_tensor(found) if isinstance(found, list | np.ndarray) else found
+        same(found, sure[:count], "row numbers, the surest first.", mistakes, f"{count} rows: ")
 
 
 @exercise("14", "find_limit", "A part of 1 - false_alarms must lie below: `quantile`.")

@@ -13,7 +13,7 @@ import torch
 
 from helpers.catalog import REPOSITORY, replace
 
-from . import HEADER, rows, table_of, with_table
+from . import HEADER, MARKS, rows, table_of, with_table
 
 README = REPOSITORY / "README.md"
 
@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(" | ".join(cells), flush=True)
     if options.keep:
         text = README.read_text(encoding="utf-8")
+        if options.only:  # the rest was measured when that line was written
+            about = text.split(MARKS[0])[1].split("\n")[1]
         text = with_table(text, about, (table_of(text) if options.only else {}) | found)
         replace(README, lambda part: part.write_text(text, encoding="utf-8"))
     return 0
