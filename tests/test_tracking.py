@@ -84,3 +84,14 @@ def test_the_button_of_the_notebook_serves_this_machine_only(tmp_path):
     (address,) = re.findall(r'src="(http://127\.0\.0\.1:\d+/)"', names["place"].value)
     with urllib.request.urlopen(f"{address}data/plugin/scalars/tags", timeout=60) as answer:
         assert "valid_accuracy" in json.load(answer)["first"]
+
+
+def test_a_training_without_progress_ends_early(capsys):
+    """Step 13: the lowest loss is that of epoch 3, and five more are waited for."""
+
+    def train_one(*settings, loggers, epochs, **more):
+        for epoch in range(1, epochs + 1):
+            loggers[0].log(epoch, {"valid_loss": abs(epoch - 3) + 1.0})
+
+    cell("class Patience:", train_one=train_one)
+    assert capsys.readouterr().out == "stopped after epoch 8 of 60\n"
