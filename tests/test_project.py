@@ -84,7 +84,7 @@ def test_each_command_of_the_pages_exists(command):
         _parser().parse_args(command.split("-m workshop", 1)[1].split())
     else:
         known = ("py -m venv", "conda ", ".venv\\Scripts\\python -m pip install")
-        known += ('python -m pip install -e ".[',)
+        known += ('python -m pip install -e ".[', "python -m pytest")
         assert command.startswith((*known, "python -m tests.benchmarks", "python -m draw"))
 
 

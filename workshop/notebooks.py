@@ -29,10 +29,10 @@ CHECKS = {  # each in a home of its own: its commands, up to the first that fail
     "code": (
         "python -m ruff check .",
         "python -m ruff format --check .",
-        "python -m pytest --durations 5 -m not(browser)",
+        "python -m pytest --durations 5 -m not(browser)and(not(gpu))",
     ),
-    "notebooks-0": (f"{NBVAL} notebooks/1*", f"{UNPLUGGED} tests/learner_copies.py 0"),
-    "notebooks-1": (f"{NBVAL} notebooks/0*", f"{UNPLUGGED} tests/learner_copies.py 1"),
+    "notebooks-0": (f"{NBVAL} notebooks/1*", f"{UNPLUGGED} -m pytest -m gpu tests/test_gpu.py"),
+    "notebooks-1": (f"{NBVAL} notebooks/0*",),
     "browser": (f"{UNPLUGGED} -m pytest --durations 5 -m browser tests",),
 }
 
