@@ -33,7 +33,7 @@ def train_food(run: Path, epochs: int = 8, resume: bool = False) -> None:
         train, test = pictures(data, "train"), pictures(data, "test")
     images = TensorDataset(train.images / 255, train.labels)
     # equal parts only: then the mean of the gradients is the gradient of the whole batch
-    loader = DataLoader(images, 30, sampler=SeededShuffle(len(train)), drop_last=True)
+    loader = DataLoader(images, 24, sampler=SeededShuffle(len(train)), drop_last=True)
     torch.manual_seed(0)
     model = LeNet(classes=3, channels=3, size=64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
