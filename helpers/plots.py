@@ -145,7 +145,7 @@ def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[i
         so_far = answers.copy()
         so_far.flat[place + 1 :] = np.nan
         named = {
-            "the window": picture.numpy(),
+            "the picture, the window framed": picture.numpy(),
             f"products: their sum is {answers[row, column]:g}": products,
             "answers so far": so_far,
         }
@@ -156,7 +156,7 @@ def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[i
                 colour = "white" if number < 0 else "black"
                 text = "" if np.isnan(number) else f"{number:g}"
                 axis.text(x, y, text, ha="center", va="center", color=colour)
-            axis.set(xticks=[], yticks=[])
+            axis.set(xticks=[], yticks=[], facecolor="#d6e6f2")  # blue: not computed yet
             axis.spines[:].set(visible=True, color="0.7")
             axis.set_title(title, fontsize=13)
         frame = plt.Rectangle((column - 0.5, row - 0.5), width, height, fill=False)
@@ -218,7 +218,7 @@ def show_network(network: nn.Module, size: int, title: str) -> None:
             axis.text(left, height + 4, name, fontsize=12, rotation=20)
             before = shape
         left += width + 8
-    axis.set(title=title, ylabel="side in pixels", xlabel="channels", xticks=[])
+    axis.set(title=title, ylabel="side in pixels", xlabel="channels, or outputs", xticks=[])
     axis.margins(y=0.3)
     _show()
 

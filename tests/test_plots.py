@@ -32,7 +32,7 @@ NETWORK = torch.nn.Sequential(
     torch.nn.Linear(4, 2),
 )
 LINE, KERNEL = torch.ones(4, 4), torch.ones(2, 2)
-WINDOWS = "3 pictures. the window; products: their sum is 4; answers so far"
+WINDOWS = "3 pictures. the picture, the window framed; products: their sum is 4; answers so far"
 FIGURES = {  # what is said of it: what draws it
     "A chart. T: pictures": (plots.show_counts, [0, 0, 1], ["a", "b"], "T"),
     "A chart. T: in %": (plots.show_bars, {"a": 1.2, "b": 2}, "T", "in %"),
