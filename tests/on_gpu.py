@@ -75,7 +75,7 @@ def main(*files):
             traceback.print_exc()
             failed.append(Path(file).stem)
         print(f"{Path(file).stem}: {time.perf_counter() - start:.1f} s", flush=True)
-    return ", ".join(failed)
+    return ", ".join(failed) or None
 
 
 if __name__ == "__main__":
