@@ -175,7 +175,8 @@ def fit(
         Path(run, "last.pt").unlink(missing_ok=True)  # nobody shall resume that one by mistake
     plateau = isinstance(scheduler, ReduceLROnPlateau)
     total, done = epochs * len(train), len(history) * len(train)
-    bar = tqdm(total=total, initial=done, desc=desc, disable=desc is None)
+    # not ten times a second: where a notebook is only executed, nobody takes so many messages
+    bar = tqdm(total=total, initial=done, desc=desc, disable=desc is None, mininterval=0.5)
     finished = False
     try:
         for epoch in range(len(history) + 1, epochs + 1):
