@@ -38,7 +38,12 @@ FIGURES = {  # what is said of it: what draws it
     "A chart. T: in %": (plots.show_bars, {"a": 1.2, "b": 2}, "T", "in %"),
     "A chart. T: in m": (plots.show_points, {"a": [1, 2], "b": [-1]}, "T", "in m"),
     "A chart. T: y against epoch: x, y": (plots.show_lines, LINES, "T", "epoch", "y", 5),
-    "A chart. T: side in pixels against channels, or outputs": (plots.show_network, NETWORK, 16, "T"),
+    "A chart. T: side in pixels against channels, or outputs": (
+        plots.show_network,
+        NETWORK,
+        16,
+        "T",
+    ),
     WINDOWS: (plots.show_windows, LINE, KERNEL, [8]),
     CURVES: (plots.show_curves, {"run": HISTORY}, "T"),
     "A picture. T: true against predicted": (plots.show_confusion, CONFUSION, "T"),
