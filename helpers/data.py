@@ -1,7 +1,6 @@
 """From a data set on disk to pixels in memory: open it, read its parts, decode them all once."""
 
 import hashlib
-import os
 import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from helpers.catalog import DATA_SETS, DataSet, data_folder, replace
+from helpers.catalog import DATA_SETS, DataSet, data_folder, replace, wanted_source
 from helpers.images import open_picture, picture_files, read_table, squeezed
 from helpers.own import PARTS, own_facts
 from helpers.samples import sample_folder
@@ -39,9 +38,7 @@ def open_data(name: str) -> OpenedData:
     """
     if name not in DATA_SETS:
         return OpenedData(own_facts(name), data_folder(name) / PARTS, "own")
-    facts, wanted = DATA_SETS[name], os.environ.get("WORKSHOP_DATA", "")
-    if wanted not in ("", "sample", "real"):
-        raise ValueError(f"WORKSHOP_DATA is {wanted!r}. Set it to sample or real, or unset it.")
+    facts, wanted = DATA_SETS[name], wanted_source()
     real = data_folder(name) / "real"
     missing = [part for part in facts.needs if not (real / part).exists()]
     if wanted == "real" and missing:

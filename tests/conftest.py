@@ -1,6 +1,5 @@
 """What several tests share: a home of their own, a tiny data set, machines with something cut."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,8 +7,11 @@ import sys
 from pathlib import Path
 
 import cv2
+import nbformat
 import numpy as np
 import pytest
+
+from workshop.room import notebook_files
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MADE_BY_MAKE = bool(shutil.which("make")) and (REPOSITORY / ".venv" / "ready").is_file()
@@ -62,9 +64,8 @@ def write_png(path, picture):
 
 def notebook_cell(step, text):
     """Return the source of the one cell of a step's notebook that has this in it."""
-    (file,) = (REPOSITORY / "notebooks").glob(f"{step:02}_*.ipynb")
-    sources = ["".join(cell["source"]) for cell in json.loads(file.read_bytes())["cells"]]
-    (found,) = (source for source in sources if text in source)
+    (file,) = notebook_files(f"{step:02}")
+    (found,) = (one.source for one in nbformat.read(file, 4).cells if text in one.source)
     return found
 
 

@@ -5,7 +5,6 @@ Usage: python tests/on_gpu.py NOTEBOOK …
 The data sets are cut down to a few pictures, and epochs: what counts is where each tensor lies.
 """
 
-import json
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ import pretend_gpu
 import torch
 
 from helpers import data, images, plots, transfer
+from workshop.room import code_cells
 
 MOST, MOST_FILES = 40, 12  # pictures of each class, and files of each folder
 
@@ -52,11 +52,9 @@ def play(file):
     """Run a notebook's cells in order, from its folder, as the kernel would."""
     os.chdir(file.parent)
     names = {"__name__": "__main__"}
-    for number, cell in enumerate(json.loads(file.read_bytes())["cells"]):
-        if cell["cell_type"] == "code":
-            source = re.sub(r"^%%.*\n", "", "".join(cell["source"]))
-            source = re.sub(r"^EPOCHS = .*", "EPOCHS = 2", source, flags=re.M)
-            exec(compile(source, f"{file.stem}, cell {number}", "exec"), names)
+    for number, source in enumerate(code_cells(file)):
+        source = re.sub(r"^EPOCHS = .*", "EPOCHS = 2", source, flags=re.M)
+        exec(compile(source, f"{file.stem}, code cell {number}", "exec"), names)
     plots.plt.close("all")
 
 

@@ -99,11 +99,11 @@ def _moved(make):
 class _Module(backend_registration._DummyBackendModule):
     """What torch.cuda is for an NVIDIA GPU."""
 
-    def get_rng_state(self, device=None):
-        return torch.get_rng_state()
-
     def get_amp_supported_dtype(self):
         return [torch.bfloat16]
+
+    def get_rng_state(self, device=None):
+        return torch.get_rng_state()
 
     def set_rng_state(self, state, device=None):
         torch.set_rng_state(state)

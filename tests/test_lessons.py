@@ -20,13 +20,13 @@ from helpers import plots, recipes
 from helpers.batches import stratified_split
 from helpers.catalog import FOOD, data_folder
 from helpers.samples import sample_folder
+from workshop.room import code_cells, notebook_files
 
 
 def said(step, **settings):
     """Run the code cells of a notebook with other settings, NAME = value; return what it says."""
-    (file,) = (REPOSITORY / "notebooks").glob(f"{step:02}_*.ipynb")
-    cells = json.loads(file.read_bytes())["cells"]
-    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    (file,) = notebook_files(f"{step:02}")
+    source = "\n".join(code_cells(file))
     for name, value in settings.items():
         source, changed = re.subn(rf"^{name} = .*", f"{name} = {value}", source, flags=re.M)
         assert changed == 1, name

@@ -137,9 +137,9 @@ def device() -> Check:
     except Exception as error:
         advice = "The GPU does not work with this PyTorch. Set CUDA_VISIBLE_DEVICES to nothing."
         return Check("FAIL", f"{chosen} fails: {_short(error)}", advice)
-    if chosen.type != "cpu":
-        if chosen.type != "cuda":
-            return Check("OK", f"GPU {'of Apple (MPS)' if chosen.type == 'mps' else chosen.type}")
+    if chosen.type not in ("cpu", "cuda"):
+        return Check("OK", f"GPU {'of Apple (MPS)' if chosen.type == 'mps' else chosen.type}")
+    if chosen.type == "cuda":
         build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
         return Check("OK", f"GPU {torch.cuda.get_device_name()} ({build})")
     found = f"CPU, {torch.get_num_threads()} threads (enough for every step)"

@@ -39,6 +39,12 @@ def notebook_files(only: str | None = None) -> list[Path]:
     return chosen
 
 
+def code_cells(file: Path) -> list[str]:
+    """Return the sources of a notebook's code cells, without the lines that only IPython knows."""
+    cells = nbformat.read(file, as_version=4).cells
+    return [re.sub(r"^%%.*\n", "", one.source) for one in cells if one.cell_type == "code"]
+
+
 def cut(notebook: nbformat.NotebookNode) -> bytes:
     """Return the attendee's copy of a notebook: no outputs, a stub for each solution, a seal.
 

@@ -34,7 +34,7 @@ from helpers.report import predict
 from helpers.training import best_device, mixed_precision, train_epoch, write_metrics
 from helpers.transfer import Backbone, FeatureCache
 from workshop.notebooks import execute
-from workshop.room import notebook_files
+from workshop.room import code_cells, notebook_files
 
 from . import Row, courses, in_turn, seconds
 
@@ -250,8 +250,7 @@ def gpu(quick: bool, scratch: Path) -> Iterator[Row]:
     """Step 11's cells for a GPU, as they stand there; seed by seed."""
     found, what = [], "real"
     if torch.cuda.is_available() and (data := open_data("cifar10")).source == "real":
-        (file,) = notebook_files("11")
-        cells = [c.source for c in nbformat.read(file, 4).cells if c.cell_type == "code"]
+        cells = code_cells(*notebook_files("11"))
         (first,) = (n for n, source in enumerate(cells) if source.startswith("def whitening("))
         (last,) = (n for n, source in enumerate(cells) if source.startswith("asked = "))
         before = [one for one in cells if "def small_shifts" in one or "def six_views" in one]
