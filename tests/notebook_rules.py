@@ -25,7 +25,7 @@ def minutes(notebook: nbformat.NotebookNode) -> int:
     words = sum(len(re.findall(r"\w+", re.sub(r"\]\(.*?\)", "]", source))) for source in text)
     lines = sum(len(re.findall(r"^\s*(?!###)\S", source, flags=re.M)) for source in code)
     figures = sum(bool(re.search(r"^\s*(show_|plt\.show)", source, flags=re.M)) for source in code)
-    exercises = sum(bool(re.match(r"\w+ = checks\.", source)) for source in code)
+    exercises = sum(len(re.findall(r"^\w+ = checks\.", source, flags=re.M)) for source in code)
     return 5 * round((words / 120 + lines / 8 + figures / 2 + 7 * exercises + 1) / 5)
 
 
