@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from conftest import write_png
+from conftest import notebook_cell, write_png
 from PIL import Image
 from torch import nn
 from torchvision.datasets import ImageFolder
@@ -20,6 +20,7 @@ from helpers import transfer
 from helpers.catalog import weights_folder
 from helpers.data import FolderImages
 from helpers.images import open_picture
+from helpers.training import best_device
 from helpers.transfer import LITE0, Backbone, Body, FeatureCache, load_backbone
 
 COUNT = 20  # pictures: blocks of 8, 8 and 4
@@ -91,6 +92,11 @@ def test_vgg16_is_taken_where_its_weights_are():
     assert torch.equal(backbone.network.classifier[-1](features), backbone.network(picture))
     theirs = torchvision.models.VGG16_Weights.DEFAULT.transforms()(photo())
     assert torch.allclose(picture[0], theirs, atol=1e-6)
+    head = nn.Linear(4096, 2).requires_grad_(False)
+    names = {"nn": nn, "torch": torch, "backbone": backbone, "head": head}
+    names["device"] = best_device()
+    exec(notebook_cell(10, "def activation_map"), names)
+    assert names["activation_map"](picture[0]).shape == (14, 14)  # its ReLU works in place
 
 
 def test_a_network_of_timm_by_its_name(monkeypatch):
