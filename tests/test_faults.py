@@ -17,7 +17,6 @@ import warnings
 import zipfile
 import zlib
 from http.client import HTTPConnection
-from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -45,7 +44,7 @@ def each(table):
 # Archives: a function writes one to a path. What comes out is a list of files, or an error.
 
 SMALL = 1_000_000  # bytes that an archive here may unpack to
-LINK, HARD, CHAR, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE
+LINK, HARD, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE
 FOLDER, PAX, TAR_END = tarfile.DIRTYPE, tarfile.XHDTYPE, bytes(1024)
 
 
@@ -102,17 +101,13 @@ PLAIN, TOO_MUCH = "is no plain file", "holds more than 1 MB, "
 ARCHIVES = {
     "honest.tgz": (tar("a/1.jpg", member("b", FOLDER), "Größe 数据/2", "./3"), NAMES),
     "leads out.tgz": (tar("good", "../evil"), "outside the destination"),
-    "leads in and out.tgz": (tar("a/../../evil"), "outside the destination"),
     "absolute.tgz": (tar("/evil"), ["evil"]),
     "link out.tgz": (tar(member("link", LINK, "/etc/passwd")), PLAIN),
-    "link inside.tgz": (tar("good", member("link", LINK, "good")), PLAIN),
     "through a link.tgz": (tar(member("link", LINK, ".."), "link/evil"), PLAIN),
     "hard link.tgz": (tar(member("link", HARD, "../../outside")), PLAIN),
-    "device.tgz": (tar(member("null", CHAR)), PLAIN),
     "pipe.tgz": (tar(member("pipe", FIFO)), PLAIN),
     "sparse.tgz": (tar((member("s", size=600_000, **SPARSE), bytes(600_000))), PLAIN),
     "bomb.tgz": (tar("good", ("zeros", bytes(SMALL))), TOO_MUCH),
-    "small bombs.tgz": (tar(*((name, bytes(SMALL // 9)) for name in MANY)), TOO_MUCH),
     "size below zero.tgz": (packed(member("a", size=-512).tobuf(), TAR_END), TOO_MUCH + "|invalid"),
     "entries.tgz": (tar(*MANY), TOO_MUCH),
     "folders.tgz": (tar(*(member(name, FOLDER) for name in MANY[:150])), TOO_MUCH),
@@ -122,26 +117,16 @@ ARCHIVES = {
     "chained headers.tgz": (packed(member("x", PAX).tobuf(), times=2000), "recursion"),
     "behind the end.tgz": (packed(member("a").tobuf(), TAR_END, bytes(9 * SMALL)), "goes on after"),
     "twice.tgz": (tar(("a", b"1"), ("a", b"2")), ["a"]),
-    "file, then folder.tgz": (tar("a", "a/b"), "exists|Not a directory|WinError"),
-    "folder, then file.tgz": (tar("a/b", "a"), "Is a directory|denied"),
-    "nonsense.tgz": (packed(b"no archive"), "truncated header"),
-    "not packed.tgz": (raw(bytes(2000)), "Not a gzipped file"),
-    "empty.tgz": (raw(), "empty file"),
     "honest.zip": (zipped("a/1.jpg", "b/", "Größe 数据/2", "./3"), NAMES),
     "leads out.zip": (zipped("good", "../evil", "a/../../evil"), ["a/evil", "evil", "good"]),
     "absolute.zip": (zipped("/evil"), ["evil"]),
     "link.zip": (zipped((ZIP_LINK, b"../../outside")), ["link"]),  # a file with these words
     "bomb.zip": (zipped("good", ("zeros", bytes(SMALL))), TOO_MUCH),
-    "small bombs.zip": (zipped(*((name, bytes(SMALL // 9)) for name in MANY)), TOO_MUCH),
     "size too low.zip": (zipped(("zeros", bytes(5 * SMALL)), swap=LIE), "Bad CRC"),
     "entries.zip": (zipped(*MANY), TOO_MUCH),
     "deep folders.zip": (zipped(*DEEP), TOO_MUCH),
     "unusual.zip": (zipped(("a", bytes(9)), method=zipfile.ZIP_LZMA), "in an unusual way"),
     "twice.zip": (zipped(("a", b"1"), ("a", b"2")), ["a"]),
-    "file, then folder.zip": (zipped("a", "a/b"), "exists|Not a directory|WinError"),
-    "folder, then file.zip": (zipped("a/b", "a"), "Is a directory|denied"),
-    "nonsense.zip": (raw(b"no archive"), "not a zip file"),
-    "empty.zip": (raw(), "not a zip file"),
 }
 
 
@@ -216,11 +201,8 @@ def scans(count, side):
 PHOTO = in_bytes(Image.effect_noise((128, 128), 50))
 NONE, UNUSABLE = "is not a picture", "cannot be used"
 UPLOADS = {
-    "nothing": (b"", NONE),
-    "a text": (b"hello", NONE),
     "a drawing that may hold a script": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", NONE),
     "what starts Ghostscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", NONE),
-    "cut off": (PHOTO[: len(PHOTO) // 2], UNUSABLE),
     "overwritten": (PHOTO[:100] + bytes(200) + PHOTO[300:], UNUSABLE),
     "a bomb": (png(30_000, 30_000, bytes(10**6)), "pixels"),
     "large by its own account": (in_bytes(Image.new("1", (12_000, 12_000))), "pixels"),
@@ -228,7 +210,6 @@ UPLOADS = {
     "tiny": (in_bytes(Image.new("L", (8, 8))), "at least 16 each way"),
     "a strip": (in_bytes(Image.new("L", (40_000, 40))), "no strip"),
     "many scans": (in_bytes(Image.new("L", (64, 64)), "JPEG") + b"\xff\xda" * 200, "scans"),
-    "400 scans": (scans(400, 2000), "scans"),
     "30 scans of a huge picture": (scans(30, 9900), "scans"),
     "32 bits": (in_bytes(Image.new("F", (64, 64)), "TIFF"), "32 bits"),
     "too many bytes": (PHOTO + bytes(MOST_BYTES), "20 MB"),
@@ -257,30 +238,20 @@ def test_a_picture_that_is_cut_off_is_not_taken_for_whole(kind):
 
 TABLES = {
     "semicolons": ("ID;Label\n007.png;0\n", "is 'ID;Label'; expected ID,Label, with commas"),
-    "tabs": ("ID\tLabel\n007.png\t0\n", r"is 'ID\\tLabel'; expected ID,Label, with commas"),
     "small letters": ("ID,label\n007.png,0\n", "is 'ID,label'; expected ID,Label"),
-    "without an ending": ("ID,Label\n007,0\n", r"'007' is the first.* with \['007.png'\]"),
     "a lost zero": ("ID,Label\n7.png,0\n", r"1 of 1 pictures .*'7.png' is.* with \['007.png'\]"),
-    "a blank before": ("ID,Label\n 007.png,0\n", r"' 007.png' is the first"),
     "a label too high": ("ID,Label\n007.png,2\n", "'2' of '007.png' is no .* from 0 to 1"),
-    "a label below zero": ("ID,Label\n007.png,-1\n", "the label '-1'"),
     "half a label": ("ID,Label\n007.png,0.5\n", "the label '0.5'"),
     "no label": ("ID,Label\n007.png\n", "the label ''"),
-    "behind an empty line": ("ID,Label\n\n007.png,x\n", "the label 'x'"),
     "twice": ("ID,Label\n007.png,0\n007.png,0\n", "line 3: '007.png' is there already"),
-    "three values": ("ID,Label\nx,007.png,1\n", "the label '007.png'"),
     "leads out": ("ID,Label\n../train.csv,0\n", "is outside its folder"),
-    "leads in and out": ("ID,Label\na/../../train.csv,0\n", "is outside its folder"),
     "leads out of Windows": ("ID,Label\n..\\train.csv,0\n", "is outside its folder"),
     "absolute": ("ID,Label\n/etc/passwd,0\n", "is outside its folder"),
     "a drive": ("ID,Label\nC:007.png,0\n", "is outside its folder"),
     "no rows": ("ID,Label\n,\n", "has no rows"),
     "nothing": ("", "The first line of .* is ''"),
-    "an open quotation mark": ('ID,Label\n"007.png,0\n', "the label ''"),
     "another encoding": ("ID,Label\n007.png,0\n".encode("utf-16"), "codec can't decode"),
 }
-if not Path(__file__.upper()).exists():  # else 007.PNG is 007.png
-    TABLES["other letters"] = ("ID,Label\n007.PNG,0\n", r"'007.PNG' is .* with \['007.png'\]")
 
 
 @each(TABLES)
@@ -330,33 +301,23 @@ RUN, DAMAGED = "Nothing was run", "is damaged"
 BATCHES = {
     "honest": (batch(), [3, 7]),
     "a command": (batch(call(b"os\nsystem", b"touch evil")), RUN),
-    "a command of Linux": (batch(pixels=call(b"posix\nsystem", b"touch evil")), RUN),
-    "a program": (batch(b"](" + call(b"subprocess\ngetoutput", b"touch evil") + b"e"), RUN),
-    "code": (batch(call(b"builtins\neval", b'open("evil", "w")')), RUN),
-    "code of Python 2": (batch(call(b"__builtin__\nexec", b'open("evil", "w")')), RUN),
     "a chain": (b"cbuiltins\ngetattr\n(cos\nS'system'\ntR(S'touch evil'\ntR.", DAMAGED),
     "another chain": (b"cnumpy\n__builtins__\n.", RUN),
     "a chain of dots": (b"\x80\x04\x8c\x05numpy\x8c\x11os.path.os.system\x93.", RUN),
     "NumPy's own reader": (batch(call(b"numpy\nload", b"evil")), RUN),
-    "NumPy's own writer": (batch(call(b"numpy\nsave", b"evil", b"x")), RUN),
-    "ours": (batch(call(b"helpers.data\nread_cifar", b"evil")), RUN),
     "by number": (b"\x80\x02\x82\x01.", DAMAGED),
     "forged objects": (batch(FORGED), DAMAGED),
-    "a list of forged objects": (batch(b"](" + FORGED + b"e"), DAMAGED),
     "forged pixels": (batch(pixels=FORGED), DAMAGED),
     "an array as large as the world": (batch(b"cnumpy\nndarray\n(J\xff\xff\xff\x7ftR"), DAMAGED),
     "too few pixels": (batch(pixels=array(raw=bytes(3071))), DAMAGED),
     "pixels that are text": (batch(pixels=short(b"pixels")), DAMAGED),
-    "no pixels": (batch(pixels=b"N"), DAMAGED),
     "no rows": (batch(b"]", array(rows=0)), DAMAGED),
     "a label too high": (batch(b"](K\x03K\x0ae"), DAMAGED),
-    "a label below zero": (batch(b"](K\x03J\xff\xff\xff\xffe"), DAMAGED),
     "half a label": (batch(b"](K\x03G?\xe0\0\0\0\0\0\0e"), DAMAGED),
     "a label that is true": (batch(b"](\x88\x88e"), DAMAGED),
     "labels in labels": (batch(b"](](K\x03e](K\x07ee"), DAMAGED),
     "no labels": (batch(b"N"), DAMAGED),
     "a list": (b"]K\x03a.", DAMAGED),
-    "nothing": (b"", DAMAGED),
     "nonsense": (b"nonsense", DAMAGED),
 }
 
@@ -392,10 +353,8 @@ DOWNLOADS = {
     "cut off, then busy": ((TRUNCATED, says(503), well), None),
     "cut off, then a page": ((TRUNCATED, test_fetch.page), "A web page came instead of .*Log in"),
     "a page": ((test_fetch.page,), "A web page came instead of http.*Log in with a browser"),
-    "a page called zip": ((says(200, b"<!DOCTYPE html><p>Log in"),), "is damaged or another file"),
     "one bit flipped": ((test_fetch.flipped,), "is damaged or another file. It was deleted"),
     "length too long": ((says(200, FOOD, length=len(FOOD) + 9),), "broken: IncompleteRead"),
-    "length too short": ((says(200, FOOD, length=len(FOOD) - 9),), "is damaged or another file"),
     "a terabyte": ((says(200, b"PK", length=10**12),), "is far too large"),
     "head byte by byte": ((test_fetch.slow_head,), "gives no answer in 0 seconds"),
     "body byte by byte": ((test_fetch.drip(1, 0.01),), "is too slow .0.1 kB/s.. What came is kept"),
@@ -434,7 +393,6 @@ def test_downloads(name, make, outcome, home, monkeypatch, impatient):
 OWN = test_fetch.food_zip(seed=1)  # somebody's own copy: a whole data set, not the official one
 LISTS = {
     "mirror, lies about the official file": (("mirror", FOOD, b"lie", FOOD), True),
-    "mirror, does not list the official file": (("mirror", FOOD, None, FOOD), True),
     "mirror, lists its own": (("mirror", OWN, OWN, FOOD), False),
     "mirror, lists its own, no hash known": (("mirror", OWN, OWN, None), True),
     "mirror, lies, no hash known": (("mirror", FOOD, b"lie", None), False),
@@ -536,19 +494,15 @@ CHECKPOINTS = {
     "last.pt, a command": (saved(Evil()), TRAINING),
     "last.pt, a command in a history": (saved({"settings": "", "history": [Evil()]}), TRAINING),
     "last.pt, a command of old": (pickle.dumps(Evil(), 2), TRAINING),
-    "last.pt, a list": (saved([1]), TRAINING),
-    "last.pt, a zip": (FOOD, TRAINING),
     "last.pt, nonsense": (b"nonsense", TRAINING),
     "model.safetensors, a command": (saved(Evil()), NETWORK),
     "model.safetensors, no network": (tensors(b"{}"), NETWORK),
-    "model.safetensors, a huge header": (tensors(b"{}", 2**62), NETWORK),
     "model.safetensors, nonsense": (b"nonsense", NETWORK),
     "squeezenet1_1-b8a52dc0.pth, a command": (
         saved({"features.0.weight": Evil()}),
         "unsupported GLOBAL",
     ),
     "squeezenet1_1-b8a52dc0.pth, a command of old": (pickle.dumps(Evil(), 2), "magic|Weights only"),
-    "squeezenet1_1-b8a52dc0.pth, another network": (saved({"a": torch.zeros(1)}), "Missing key"),
 }
 
 
