@@ -73,11 +73,6 @@ def test_every_figure_is_drawn_and_says_what_it_shows(words):
     assert min(text.get_fontsize() for text in texts) >= 12  # for the back of the room
 
 
-def test_a_description_is_not_endless():
-    plots.show_pictures([GREY] * 20, titles=["a long long long long title"] * 20)
-    assert len(plots.describe(plt.gcf())) == 400
-
-
 FIFTH = [np.full((4, 5, 3), 51, np.uint8), torch.full((3, 4, 5), 51.0)]  # and floats of 0 to 255
 FIFTH += [torch.full((1, 4, 5), 0.2), torch.full((3, 4, 5), 0.2).half(), np.full((4, 5), 51)]
 

@@ -1,8 +1,6 @@
 """The shipped samples, the drawing of AOI, and the drawing of what is shipped."""
 
-import io
 import pickle
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -10,7 +8,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from PIL import Image
 
 from helpers.catalog import AOI, CIFAR10, DATA_SETS, FOOD, PETS, SHIPPED
 from helpers.data import read_cifar
@@ -23,7 +20,6 @@ PHOTOS = {  # how many pictures each folder has
     | {f"dogscats/sample/train/{name}": 8 for name in PETS.classes}
     | {f"dogscats/sample/valid/{name}": 4 for name in PETS.classes},
 }
-NAMES = {"cats": r"cat\.\d+", "dogs": r"dog\.\d+"}  # of pictures; else a number alone
 BATCHES = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]
 
 
@@ -47,13 +43,9 @@ def test_the_photographs_lie_as_in_the_real_data_set(facts, home):
     assert (folder / facts.archive.file).is_file()
     files = list(folder.rglob("*.jpg"))
     assert Counter(path.parent.relative_to(folder).as_posix() for path in files) == PHOTOS[facts]
-    assert all(re.fullmatch(NAMES.get(path.parent.name, r"\d+"), path.stem) for path in files)
     contents = {path.read_bytes() for path in files}
     copies = 24 if facts is PETS else 0  # in dogscats/sample; else no picture is in two parts
     assert len(contents) == len(files) - copies
-    pictures = [Image.open(io.BytesIO(content)) for content in sorted(contents)[::10]]
-    assert all(90 <= min(p.size) <= 260 and np.ptp(p.convert("L")) > 50 for p in pictures)
-    assert len({picture.width > picture.height for picture in pictures}) == 2
 
 
 def test_the_batches_of_cifar10_are_as_the_real_ones(home):
