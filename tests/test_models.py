@@ -7,9 +7,9 @@ from torch import nn
 from helpers.models import CompactVGG, LeNet, conv_output_size, memory_estimate, saved_bytes
 
 
-@pytest.mark.parametrize("size", [28, 64, 129])
 @pytest.mark.parametrize(
-    ("kernel", "stride", "padding", "dilation"), [(5, 1, 0, 1), (3, 2, 1, 2), (2, 2, 0, 1)]
+    ("size", "kernel", "stride", "padding", "dilation"),
+    [(28, 5, 1, 0, 1), (64, 3, 2, 1, 2), (129, 2, 2, 0, 1)],
 )
 def test_the_formula_agrees_with_pytorch(size, kernel, stride, padding, dilation):
     layer = nn.Conv2d(1, 1, kernel, stride, padding, dilation)

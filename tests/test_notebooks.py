@@ -13,9 +13,9 @@ HEADER = "# 01 T\n**You will be able to** | **Minutes** | 0 | **Needs** **Leaves
 LAST = "## Check yourself\n## Key points\n- a\n- b\n- c"
 
 
-@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_the_notebook_keeps_the_rules(file):
-    assert notebook_rules.faults(file) == []
+def test_the_notebooks_keep_the_rules():
+    found = {file.name: notebook_rules.faults(file) for file in NOTEBOOKS}
+    assert found and not any(found.values()), {name: said for name, said in found.items() if said}
 
 
 def test_each_step_names_the_next():
@@ -48,9 +48,7 @@ def last(source):
     ("action", "fault"),
     [
         (lambda cells: None, None),  # a good one
-        (lambda cells: cells[1].update(execution_count=None), "execution counts"),
         (lambda cells: cells[1].update(execution_count=2), "execution counts"),
-        (lambda cells: cells.pop(1), "execution counts"),
         (lambda cells: cells[1].update(outputs=[]), "prints or draws, but has no output"),
         (lambda cells: cells[1].update(outputs=[]), "nothing can be compared"),
         (output("error"), "an error"),

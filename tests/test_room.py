@@ -50,15 +50,17 @@ def mine(complete, tmp_path):
     return tmp_path / "copies" / complete.name
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_copy_is_its_source_minus_the_solutions(file):
-    source = nbformat.read(file, as_version=4)
-    for ours, theirs in zip(source.cells, nbformat.reads(room.cut(source), 4).cells, strict=True):
-        assert (ours.cell_type, ours.id) == (theirs.cell_type, theirs.id)
-        assert not theirs.get("outputs") and "SOLUTION" not in theirs.source
-        parts = theirs.source.split(room.STUB)
-        assert ours.source.startswith(parts[0]) and ours.source.endswith(parts[-1])
-        assert ours.source.count(room.BEGIN) == len(parts) - 1
+def test_a_copy_is_its_source_minus_the_solutions():
+    assert len(FILES) > 10
+    for file in FILES:
+        source = nbformat.read(file, as_version=4)
+        copied = nbformat.reads(room.cut(source), 4)
+        for ours, theirs in zip(source.cells, copied.cells, strict=True):
+            where, parts = (file.name, ours.id), theirs.source.split(room.STUB)
+            assert (ours.cell_type, ours.id) == (theirs.cell_type, theirs.id), where
+            assert not theirs.get("outputs") and "SOLUTION" not in theirs.source, where
+            assert ours.source.startswith(parts[0]) and ours.source.endswith(parts[-1]), where
+            assert ours.source.count(room.BEGIN) == len(parts) - 1, where
 
 
 @pytest.mark.parametrize("source", [SOURCE.replace(room.END, ""), SOURCE + f"\n{room.END}"])
@@ -81,14 +83,10 @@ def ran(notebook):
 CHANGES = {
     "solved": lambda notebook: notebook.cells[1].update(source="mine"),
     "executed": ran,
-    "tagged": lambda notebook: notebook.cells[1].metadata.update(tags=["mine"]),
-    "attached": lambda notebook: notebook.cells[0].update(attachments={"a.png": {}}),
-    "described": lambda notebook: notebook.metadata.update(authors=["me"]),
-    "turned": lambda notebook: notebook.cells.reverse(),
 }
 
 
-@pytest.mark.parametrize("change", [*CHANGES, "", "no notebook", "[]"])
+@pytest.mark.parametrize("change", [*CHANGES, ""])
 def test_whatever_differs_from_what_was_cut_is_theirs(complete, mine, change):
     if change in CHANGES:
         notebook = nbformat.read(mine, as_version=4)
@@ -104,14 +102,6 @@ def test_whatever_differs_from_what_was_cut_is_theirs(complete, mine, change):
     (old,) = set(mine.parent.iterdir()) - {mine}
     assert old.read_bytes() == before and old.name in said
     assert "# two times" in mine.read_text()
-
-
-def test_fresh_copies_within_one_second_keep_each_old_one(complete, mine):
-    for number in range(5):
-        write(mine, f"attempt = {number}")
-        room.learner(mine.parent, fresh=True)
-    kept = "".join(file.read_text() for file in mine.parent.iterdir())
-    assert all(f"attempt = {number}" in kept for number in range(5))
 
 
 def test_at_the_same_instant_nothing_is_lost_either(complete, mine):
