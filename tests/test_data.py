@@ -54,9 +54,8 @@ def test_every_ending_is_read_and_every_format_has_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("mode", "ending"),
-    [("CMYK", "jpg"), ("P", "png"), ("P", "gif"), ("RGBA", "png"), ("RGBA", "webp"), ("P", "bmp"),
-     ("L", "png"), ("LA", "png"), ("1", "png"), ("L", "jpg"), ("CMYK", "tif"), ("RGB", "tif")],
-)  # fmt: skip
+    [("CMYK", "jpg"), ("P", "gif"), ("RGBA", "png"), ("LA", "png"), ("1", "png")],
+)
 def test_every_mode_becomes_rgb_or_grey(mode, ending, tmp_path):
     file = tmp_path / f"a.{ending}"
     white = mode in ("L", "LA", "1")
@@ -78,11 +77,10 @@ def test_16_bits_are_scaled_not_cut_off(ending, order, tmp_path):
     )
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_picture_from_a_telephone_stands_upright(kind, tmp_path):
+def test_a_picture_from_a_telephone_stands_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn it by a quarter to the right
-    two_halves(left=(255, 255, 255), right=(0, 0, 0)).save(tmp_path / "a", kind, exif=exif)
+    two_halves(left=(255, 255, 255), right=(0, 0, 0)).save(tmp_path / "a", "JPEG", exif=exif)
     seen = np.array(reading.open_picture(tmp_path / "a"))
     assert seen.shape == (48, 32, 3)
     assert seen[:20].min() > 200 and seen[-20:].max() < 50
@@ -163,11 +161,7 @@ def test_the_order_of_the_classes_gives_the_labels(food, home):
     )
 
 
-@pytest.mark.parametrize(
-    "junk",
-    [".DS_Store", "pizza/._0.jpg", ".ipynb_checkpoints/0.jpg", "pizza/.ipynb_checkpoints/0.jpg",
-     "@eaDir/0.jpg", "pizza/@eaDir/0.jpg/a.jpg", "__MACOSX/steak/0.jpg", "steak/__MACOSX/0.jpg"],
-)  # fmt: skip
+@pytest.mark.parametrize("junk", ["pizza/._0.jpg", "@eaDir/0.jpg", "steak/__MACOSX/0.jpg"])
 def test_hidden_files_and_folders_never_count(food, junk):
     file = food.root / "train" / junk
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -237,30 +231,6 @@ def test_the_official_files_of_cifar_are_read(home, monkeypatch):
     (data.root / CIFAR10.inner / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
     with pytest.raises(ValueError, match="lists the classes .*truck.*; expected airplane, auto"):
         pictures(data, "test")
-
-
-REAL = {  # counts of each class
-    ("cifar10", "test"): [196, 198, 195, 199, 198, 185, 216, 193, 217, 203],
-    ("food", "train"): [78, 75, 72],
-    ("food", "test"): [25, 19, 31],
-    ("pets", "train"): [500, 500],
-    ("pets", "valid"): [200, 200],
-    ("pets", "test1"): [100],  # no label
-}
-
-
-@pytest.mark.parametrize("name", ["cifar10", "food", "pets"])
-def test_every_picture_of_the_real_archives_is_read(name, home, real_data, tmp_path):
-    facts = DATA_SETS[name]
-    unpack(real_data / facts.archive.file, tmp_path / "real", facts.archive.unpacked)
-    data = OpenedData(facts, tmp_path / "real", "real")
-    for (other, part), counts in REAL.items():
-        if other == name:
-            got = pictures(data, part, size=32)
-            assert (got.labels - got.labels.min()).bincount().tolist() == counts
-            assert got.images.flatten(1).float().std(dim=1).min() > 0  # no picture is blank
-    if name == "cifar10":
-        check_cifar(tmp_path / "real", 50_000)
 
 
 def test_the_six_real_inspection_pictures_are_read(real_data, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import write_png
 from filelock import FileLock
+from test_data import check_cifar
 
 from helpers import catalog
 from helpers.catalog import SHIPPED, Archive
@@ -107,7 +108,7 @@ def flipped(handler, whole, start):
     well(handler, whole[:900] + bytes([whole[900] ^ 1]) + whole[901:], start)
 
 
-well, gone, busy = drip(10**9, 0), says(404), says(503)
+well, gone = drip(10**9, 0), says(404)
 page = says(200, b"<p>Please log in", "text/html; charset=utf-8")
 
 
@@ -176,16 +177,10 @@ def test_what_is_here_is_not_fetched_again(home, official, capsys):
     assert said.splitlines()[-1].startswith("Here already: ")
 
 
-@pytest.mark.parametrize(
-    "bad", [gone, busy, flipped, page, slow_head, cut(1000), drip(1000, 0.1), None]
-)
-def test_the_next_address_is_tried(home, official, monkeypatch, capsys, bad):
-    monkeypatch.setattr(room, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(room, "SLOW_SECONDS", 0.2)
+@pytest.mark.parametrize("bad", [gone, flipped, cut(1000)])
+def test_the_next_address_is_tried(home, official, capsys, bad):
     with Server({ZIP: FOOD}, bad) as first, Server({ZIP: FOOD}) as second:
         official(first, second)
-        if bad is None:  # nobody is there
-            first.__exit__()
         fetch("food")
         assert second.asked == [""]  # what came from elsewhere is not gone on with
     assert_complete(home)
@@ -205,24 +200,14 @@ def test_the_mirror_comes_first_and_the_official_address_after_it(home, official
     assert_complete(home)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "message"),
-    [
-        ("WORKSHOP_MIRROR", "ftp://127.0.0.1", "No connection adapters were found for 'ftp"),
-        ("WORKSHOP_MIRROR", "nobody.invalid:80", "there is no connection (ConnectionError)"),
-        ("HTTP_PROXY", "http://127.0.0.1:1", "there is no connection (ProxyError)"),
-    ],
-)
-def test_without_a_connection_it_says_so_at_once(
-    home, official, monkeypatch, capsys, variable, value, message
-):
+def test_without_a_connection_it_says_so_at_once(home, official, monkeypatch):
     with Server({}) as server:
         official(server)
-    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setattr(room, "PAUSE_SECONDS", 60)
-    with pytest.raises(ConnectionError, match="The notebooks run without it") as caught:
+    message = r"there is no connection \(ProxyError\).*The notebooks run without it"
+    with pytest.raises(ConnectionError, match=message):
         fetch("food")
-    assert message in capsys.readouterr().out + str(caught.value)
 
 
 def test_the_weights_are_known_by_the_hash_in_their_name(home, tmp_path, monkeypatch, capsys):
@@ -346,33 +331,38 @@ def test_two_at_once_do_not_mix(home, official):
         fetch("food")
 
 
-def test_a_folder_with_nothing_known_is_named(home, tmp_path):
-    with pytest.raises(FileNotFoundError, match="stick"):
-        take(tmp_path / "stick")
+def test_a_folder_with_nothing_known_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="has no file that this workshop knows"):
         take(tmp_path)
 
 
-def test_the_table_says_what_is_here(home, official, tmp_path):
-    official()
-    (tmp_path / ZIP).write_bytes(FOOD)
-    take(tmp_path)
-    said = table()
-    assert "food: Pizza, steak, sushi (0 MB)\n    here: the real one\n" in said
-    assert "pets: Dogs and cats (839 MB)\n    here: nothing; the sample comes at first" in said
-    assert "vgg16: weights (553 MB)\n    here: nothing" in said
-    assert "get it: python -m workshop data pets" in said
-    assert "test_images.zip there, then python -m workshop data aoi --from FOLDER" in said
+def test_the_table_says_what_is_here(home):
+    assert "vgg16: weights (553 MB)\n    here: nothing" in table()
+    assert "test_images.zip there, then python -m workshop data aoi --from FOLDER" in table()
 
 
-def test_real_archives_are_taken_from_a_folder(home, real_data, capsys):
+REAL = {  # counts of each class
+    ("cifar10", "train"): [5000] * 10,
+    ("cifar10", "test"): [196, 198, 195, 199, 198, 185, 216, 193, 217, 203],
+    ("food", "train"): [78, 75, 72],
+    ("food", "test"): [25, 19, 31],
+    ("pets", "train"): [500, 500],
+    ("pets", "valid"): [200, 200],
+    ("pets", "test1"): [100],  # no label
+}
+
+
+def test_real_archives_are_taken_from_a_folder_and_every_picture_is_read(home, real_data, capsys):
     take(real_data)
     said = capsys.readouterr().out
     assert "CIFAR-10: 50,000 train, 2,000 test (of 10,000) pictures" in said
     assert "Pizza, steak, sushi: 225 train, 75 test pictures" in said
     assert "1,000 train (of 23,000), 400 valid (of 2,000), 100 test1 (of 12,500)" in said
     assert "cifar-10-python.tar.gz is not the official file, but the one that SHA256SUMS" in said
-    counts = pictures(open_data("cifar10"), "train").labels.bincount()
-    assert counts.tolist() == [5000] * 10
+    for (name, part), counts in REAL.items():
+        got = pictures(open_data(name), part, size=32)
+        assert (got.labels - got.labels.min()).bincount().tolist() == counts, (name, part)
+        assert got.images.flatten(1).float().std(dim=1).min() > 0  # no picture is blank
+    check_cifar(open_data("cifar10").root, 50_000)
     assert (home / "data" / "cifar10" / "real" / "cifar-10-python.tar.gz").is_file()
     assert not list((home / "data").glob("*/download*"))
