@@ -189,57 +189,46 @@ def test_a_name_that_leads_out_of_data_is_refused(home):
     assert not (home / "x" / "__parts").exists()
 
 
-def broken(folder, what):
-    """Break own data in one way."""
-    if what == "no folder":
-        shutil.rmtree(folder)
-    elif what == "one class":
-        shutil.rmtree(folder / "red"), shutil.rmtree(folder / "blue")
-    elif what == "two pictures":
-        for file in list((folder / "red").iterdir())[2:]:
-            file.unlink()
-    elif what == "facts":
-        open_data("mine")
-        (folder / "facts.json").write_text('{"classes": ')
-    elif what == "another class":
-        open_data("mine")
-        photo(folder / "violet" / "1.jpg"), photo(folder / "violet" / "2.jpg")
-        photo(folder / "violet" / "3.jpg")
-    elif what == "two folders for one part":
-        for part in ("train", "val", "valid"):
-            shutil.copytree(folder / "red", folder / part / "red")
-    elif what == "label out of the folder":
-        (folder / "labels.csv").write_text("ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n")
-
-
-@pytest.mark.parametrize(
-    ("what", "said"),
-    [
-        ("no folder", "one folder for each class"),
-        ("one class", "no two classes"),
-        ("two pictures", "'red' has no picture left for the part"),
-        ("facts", "delete it"),
-        ("another class", "violet"),
-        ("two folders for one part", "train, val, valid: two folders"),
-        ("label out of the folder", "cannot be the name of a class"),
+BROKEN = {  # own data, broken in one way: what is said
+    "one folder for each class": shutil.rmtree,
+    "no two classes": lambda folder: [shutil.rmtree(folder / name) for name in ("red", "blue")],
+    "'red' has no picture left for the part": lambda folder: [
+        file.unlink() for file in list((folder / "red").iterdir())[2:]
     ],
-)
-def test_what_cannot_be_right_is_an_error(folders, what, said):
-    broken(folders, what)
+    "delete it": lambda folder: [
+        open_data("mine"),
+        (folder / "facts.json").write_text('{"classes": '),
+    ],
+    "violet": lambda folder: [
+        open_data("mine"),
+        *(photo(folder / "violet" / f"{number}.jpg") for number in range(3)),
+    ],
+    "train, val, valid: two folders": lambda folder: [
+        shutil.copytree(folder / "red", folder / part / "red") for part in ("train", "val", "valid")
+    ],
+    "cannot be the name of a class": lambda folder: (folder / "labels.csv").write_text(
+        "ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", BROKEN)
+def test_what_cannot_be_right_is_an_error(folders, said):
+    BROKEN[said](folders)
     with pytest.raises((OSError, ValueError), match=said):
         open_data("mine")
 
 
 CELLS = """
-import glob, re, sys
-import matplotlib, nbformat
+import re, sys
+import matplotlib
+from workshop.room import code_cells, notebook_files
 matplotlib.use("Agg")
-for step in sys.argv[2:]:
-    (file,), space = glob.glob(f"{sys.argv[1]}/{step}_*.ipynb"), {"__name__": "__main__"}
-    for number, cell in enumerate(nbformat.read(file, 4).cells):
-        if cell.cell_type == "code":
-            source = re.sub(r'open_data\\("\\w+"\\)', 'open_data("mine")', cell.source)
-            exec(compile(source, f"{step}, cell {number}", "exec"), space)
+for step in sys.argv[1:]:
+    (file,), space = notebook_files(step), {"__name__": "__main__"}
+    for number, source in enumerate(code_cells(file)):
+        source = re.sub(r'open_data\\("\\w+"\\)', 'open_data("mine")', source)
+        exec(compile(source, f"{step}, code cell {number}", "exec"), space)
 """
 STEPS = ("04", "05", "06", "07", "08", "09", "10", "12", "14")
 
@@ -249,7 +238,7 @@ def test_the_notebooks_run_on_them(kind, request, home):
     facts = request.getfixturevalue(kind) / "facts.json"
     open_data("mine")
     facts.write_text(re.sub('"size": [0-9]+', '"size": 32', facts.read_text()))  # quicker
-    done = run_python(CELLS, "notebooks", *STEPS, WORKSHOP_HOME=home)
+    done = run_python(CELLS, *STEPS, WORKSHOP_HOME=home)
     assert done.returncode == 0, done.stderr[-3000:]
     runs = {file.parent.name for file in home.glob("runs/*/*/metrics.json")}
     assert {"lenet", "lenet_plain", "tinyvgg"} <= runs and len(runs) == 4
