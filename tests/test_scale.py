@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import REPOSITORY, notebook_cell, run_process
-from test_training import Notes, one_thread, setup  # noqa: F401
+from test_training import one_thread  # noqa: F401
 
-from helpers import scale, training
+from helpers import scale
 from helpers.catalog import run_folder
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1"}
@@ -82,21 +82,6 @@ def test_two_processes_have_the_losses_of_one_and_resume_for_each_other(alone, t
     scale.train_food(run, epochs=3, resume=True)
     assert same(run, alone) == 3
     assert len(list(run.iterdir())) == 4
-
-
-def test_of_several_processes_the_first_writes_and_what_all_have_seen_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums[0].mul_(2))
-    alone, files = setup(), []
-    for rank in range(2):
-        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
-        run, notes = tmp_path / str(rank), Notes()
-        history = training.fit(**setup(), epochs=1, run=run, loggers=[notes])
-        files.append((run.is_dir(), len(notes.calls)))
-    monkeypatch.undo()
-    assert files == [(True, 2), (False, 0)]
-    wanted = training.fit(**alone, epochs=1)
-    assert history["train_loss"][0] == pytest.approx(2 * wanted["train_loss"][0])
 
 
 @pytest.mark.parametrize("content", [b"new", None])
