@@ -75,7 +75,7 @@ def test_the_folder_is_the_users(home, before):
         teacher.learn()
 
 
-@pytest.mark.parametrize("name", ["..", "a/b", "Train"])
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", "Train"])
 def test_a_name_that_cannot_be_a_folder_keeps_nothing(home, before, name):
     with pytest.raises(ValueError, match="cannot be the name of a class"):
         Teacher(before).keep(name, next(views("lion", 1)))
