@@ -94,4 +94,4 @@ def test_a_training_without_progress_ends_early(capsys):
             loggers[0].log(epoch, {"valid_loss": abs(epoch - 3) + 1.0})
 
     cell("class Patience:", train_one=train_one)
-    assert capsys.readouterr().out == "stopped after epoch 8 of 60\n"
+    assert capsys.readouterr().out == "stopped after epoch 8\n"
