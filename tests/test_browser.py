@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from browsing import SHOTS, Lab, browser, new_page, served
+from browsing import SHOTS, Lab, browser, is_local, new_page, served
 
 from workshop.__main__ import main
 from workshop.room import notebook_files
@@ -136,3 +136,8 @@ def test_the_site_needs_no_network(opened, home):
         page.screenshot(path=SHOTS / "site.png")
         page.goto(f"{first.parent.as_uri()}/search.html?q=checkpoint")
         page.locator("#search-results li a >> text=07 Train").wait_for()
+
+
+def test_what_is_local_is_told_from_what_is_not():
+    assert is_local("http://127.0.0.1:8888/lab") and is_local("data:image/png;base64,")
+    assert not is_local("https://fonts.example.org/a.css") and not is_local("http://10.0.0.1/")

@@ -83,6 +83,8 @@ def ran(notebook):
 CHANGES = {
     "solved": lambda notebook: notebook.cells[1].update(source="mine"),
     "executed": ran,
+    "tagged": lambda notebook: notebook.cells[1].metadata.update(tags=["mine"]),
+    "attached": lambda notebook: notebook.cells[0].update(attachments={"a.png": {}}),
 }
 
 
