@@ -49,12 +49,6 @@ MISTAKES = [
     ("cross_entropy", "-right.mean()", "nn.functional.cross_entropy(logits, labels)", "by hand"),
     ("cross_entropy", "logits - logits.logsumexp(dim=1, keepdim=True)", "(logits.exp() / logits.exp().sum(dim=1, keepdim=True)).log()", "exp(100) is infinite"),
     ("cross_entropy", "logits.logsumexp", "math.log(logits).sum", "`math`: mistyped, or an import"),
-    ("sgd_step", "parameter -=", "parameter +=", "up the hill"),
-    ("sgd_step", "parameter -= rate", "parameter = parameter - rate", "makes a new tensor"),
-    ("sgd_step", "parameter -= rate * parameter.grad\n        parameter.grad = None", "parameter = parameter - rate * parameter.grad\n        parameter.grad.zero_()", "makes a new tensor"),
-    ("sgd_step", "parameter.grad = None", "pass", "not cleared"),
-    ("sgd_step", "@torch.no_grad()", "", "torch.no_grad()"),
-    ("sgd_step", "        parameter.grad = None", "    for parameter in parameters:\n        parameter.grad = None", "only once"),
     # 07
     ("train_epoch", "optimizer.zero_grad()", "pass", "`zero_grad` is missing"),
     ("train_epoch", "        loss.backward()\n        optimizer.step()", "        optimizer.step()\n        loss.backward()", "no weight changed"),
@@ -65,16 +59,6 @@ MISTAKES = [
     ("train_epoch", "for pictures, labels in batches:\n        pictures, labels =", "for batch in batches:\n        pictures, labels = batch.to(device), 0 #", "a batch is a pair"),
     ("train_epoch", "pictures, labels = pictures.to(device), labels.to(device)", "pass", "pictures never go to the device"),
     ("train_epoch", "labels.to(device)", "labels", "labels never go to the device"),
-    ("evaluate", "model.eval()", "pass", "model.eval()"),
-    ("evaluate", "@torch.no_grad()", "", "gradients are on"),
-    ("evaluate", "        correct +=", "        loss_fn(logits, labels).backward()\n        correct +=", "evaluation does not learn"),
-    ("evaluate", "        logits = model(pictures)\n", "        torch.set_grad_enabled(True)\n        logits = model(pictures)\n        loss_fn(logits, labels).backward()\n", "evaluation does not learn"),
-    ("evaluate", "        logits = model(", "        optimizer.zero_grad()\n        logits = model(", "evaluation does not learn"),
-    ("evaluate", "correct / count", "100 * correct / count", "not of 100"),
-    ("evaluate", "correct / count", "correct / len(batches)", "not of batches"),
-    ("evaluate", "total_loss / count", "total_loss", "not divided"),
-    ("evaluate", ".item() * len(labels)", ".item() * 3", "averages of the batches"),
-    ("evaluate", "        pictures, labels = pictures.to(device), labels.to(device)\n        logits = model(pictures)\n        total_loss += loss_fn(logits, labels).item() * len(labels)", "        logits = model(pictures)\n        total_loss += loss_fn(logits, labels).item() * 3", "averages of the batches"),
     # 08
     ("count_pairs", "counts[t, p]", "counts[p, t]", "swapped"),
     ("count_pairs", "+= 1", "= 1", "counts only once"),
@@ -256,10 +240,6 @@ ALSO_RIGHT = {
         "def cross_entropy(z, y):\n    e = (z - z.max(1, keepdim=True).values).exp()\n"
         "    return -(e / e.sum(1, keepdim=True))[range(len(y)), y].log().mean()",
     ],
-    "sgd_step": [
-        "def sgd_step(parameters, rate):\n    for p in parameters:\n        p.data = p.data - rate * p.grad\n        p.grad.zero_()",
-        "def sgd_step(parameters, rate):\n    o = torch.optim.SGD(parameters, lr=rate)\n    o.step(), o.zero_grad()",
-    ],
     "train_epoch": [
         """def train_epoch(model, batches, loss_fn, optimizer):
     model.to(device).train(True)
@@ -282,24 +262,6 @@ ALSO_RIGHT = {
         loss.backward(), optimizer.step(), optimizer.zero_grad()
         rows += [(loss.item(), float(hit)) for hit in out.argmax(1) == y]
     return torch.tensor(rows).mean(dim=0).tolist()""",
-    ],
-    "evaluate": [
-        """def evaluate(model, batches, loss_fn):
-    model.train(False)
-    with torch.inference_mode():
-        out = torch.cat([model(x.to(device)) for x, _ in batches])
-        y = torch.cat([y for _, y in batches]).to(device)
-        return loss_fn(out, y).item(), (out.argmax(1) == y).float().mean().item()""",
-        """def evaluate(model, batches, loss_fn):
-    model.eval()
-    n = loss = right = 0
-    with torch.no_grad():
-        for x, y in batches:
-            out, y = model(x.to(device)), y.to(device)
-            loss += len(y) * loss_fn(out, y)
-            right += (out.max(1).indices == y).sum()
-            n += len(y)
-    return loss / n, right / n""",
     ],
     "count_pairs": [
         "def count_pairs(t, p, n):\n    return (t * n + p).bincount(minlength=n**2).view(n, n)",

@@ -13,22 +13,24 @@ TAGS = {"nbval-ignore-output", "nbval-skip", "nbval-raises-exception"}
 MACHINE_PATH = r"(/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\)"
 
 
-def minutes(notebook: nbformat.NotebookNode) -> int:
-    """Return how long it takes to read and do a step: what its header says.
+def minutes(*notebooks: nbformat.NotebookNode) -> int:
+    """Return how long it takes to read and do these steps: what their headers say.
 
     The rule: 120 words a minute (an address is none), 8 lines of code a minute (but not those of a
     solution: you write them), half a minute for a figure, 7 minutes for an exercise, and one for
     the machine; to the nearest 5.
     `python -m workshop run` measures the machine's part.
     """
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    cells = [cell for notebook in notebooks for cell in notebook.cells]
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    text = [cell.source for cell in cells if cell.cell_type == "markdown"]
     words = sum(len(re.findall(r"\w+", re.sub(r"\]\(.*?\)", "]", source))) for source in text)
     given = [re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "", one, flags=re.S) for one in code]
     lines = sum(len(re.findall(r"^\s*\S", source, flags=re.M)) for source in given)
     figures = sum(bool(re.search(r"^\s*(show_|plt\.show)", source, flags=re.M)) for source in code)
     exercises = sum(len(re.findall(r"^\w+ = checks\.", source, flags=re.M)) for source in code)
-    return 5 * round((words / 120 + lines / 8 + figures / 2 + 7 * exercises + 1) / 5)
+    needed = words / 120 + lines / 8 + figures / 2 + 7 * exercises + len(notebooks)
+    return 5 * round(needed / 5)
 
 
 def faults(file):

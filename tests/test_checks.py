@@ -80,11 +80,10 @@ def test_the_notebooks_call_every_check():
     assert called == {(check.step, name) for name, check in checks.EXERCISES.items()}
 
 
-@pytest.mark.parametrize("name", ["train_epoch", "evaluate"])
-def test_our_version_uses_the_device_of_the_attendee(name):
+def test_our_version_uses_the_device_of_the_attendee():
     space = {"torch": torch, "device": torch.device("meta")}
-    exec(f"@torch.no_grad()\ndef {name}(model, *rest):\n    return 0", space)
-    result = checks.EXERCISES[name](space[name])
+    exec("@torch.no_grad()\ndef train_epoch(model, *rest):\n    return 0", space)
+    result = checks.train_epoch(space["train_epoch"])
     assert inspect.unwrap(result).__globals__["device"].type == "meta"
     assert inspect.unwrap(result).__globals__ is not space
 

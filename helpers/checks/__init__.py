@@ -13,8 +13,6 @@ from helpers.checks.layers import (
 from helpers.checks.learning import (
     average_over_ranks,
     cross_entropy,
-    evaluate,
-    sgd_step,
     train_epoch,
 )
 from helpers.checks.pictures import (

@@ -1,6 +1,5 @@
-"""Steps 06, 07 and 15: the loss, a step, and the loops of training and evaluation."""
+"""Steps 06, 07 and 15: the loss, the loop of training, and gradients of several processes."""
 
-import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,13 +10,6 @@ from torch.overrides import TorchFunctionMode
 
 from helpers.checks.feedback import Wrong, exercise, same, two
 
-IN_PLACE = (
-    "the parameter did not move. `p = p - …` makes a new tensor and leaves the parameter as it"
-    " was: change it in place, `p -= …`, and clear its gradient after that."
-)
-NO_EVAL = "the network is in training mode. Call `model.eval()` first."
-NO_LEARNING = "evaluation does not learn: leave out `backward` and the optimiser."
-
 
 class Spy(nn.Module):
     """A linear layer that remembers how it was called."""
@@ -26,11 +18,11 @@ class Spy(nn.Module):
         super().__init__()
         torch.default_generator.manual_seed(3)
         self.layer = nn.Linear(4, 3)
-        self.modes: list[tuple[bool, bool]] = []  # training mode, gradients on
+        self.modes: list[bool] = []  # training mode
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits (N, 3) of (N, 1, 2, 2)."""
-        self.modes.append((self.training, torch.is_grad_enabled()))
+        self.modes.append(self.training)
         return self.layer(pictures.as_subclass(Tensor).flatten(1))
 
     def to(self, *words: Any, **options: Any) -> "Spy":
@@ -101,28 +93,6 @@ def cross_entropy(answer: Callable) -> None:
     same(found, torch.tensor(0.0), cause, case="For a logit of 100: ")
 
 
-@exercise("06", "sgd_step", "parameter -= rate * parameter.grad; then parameter.grad = None.")
-def sgd_step(answer: Callable) -> None:
-    """Every parameter moved against its gradient, and the gradients are cleared."""
-    layer = nn.Linear(3, 2)
-    layer(torch.ones(4, 3)).square().sum().backward()
-    old = [(p.detach().clone(), p.grad.clone()) for p in layer.parameters()]
-    try:
-        answer(layer.parameters(), 0.1)
-    except AttributeError as error:  # the new tensor of `p = p - …` has no gradient
-        raise Wrong(IN_PLACE) if "'zero_'" in str(error) else error from None
-    for parameter, (value, gradient) in zip(layer.parameters(), old, strict=True):
-        mistakes = {
-            IN_PLACE: value,
-            "it goes up the hill: subtract, do not add.": value + 0.1 * gradient,
-            "the rate was forgotten.": value - gradient,
-        }
-        expected = value - 0.1 * gradient
-        same(parameter.detach(), expected, "new = old - rate * gradient.", mistakes)
-        if parameter.grad is not None and parameter.grad.any():
-            raise Wrong("gradients are not cleared. (You can go through `parameters` only once.)")
-
-
 def _epoch(rate: float, clear: bool = True, softmax: bool = False) -> tuple[Tensor, Tensor, float]:
     """Return weights, batch losses and accuracy of an epoch done as it should be, or wrongly."""
     model, losses, right = Spy(), [], 0
@@ -177,28 +147,8 @@ def train_epoch(answer: Callable) -> None:
     found, cause = model.layer.weight.detach(), "the five lines, or their order."
     same(found, weight, cause, mistakes, "The weights afterwards: ")
     _check_numbers(model, pair, losses, accuracy)
-    if not all(training for training, _ in model.modes):
+    if not all(model.modes):
         raise Wrong("the network is in evaluation mode. Call `model.train()` first.")
-    _check_sent(WatchedTensor.sent)
-
-
-@exercise("07", "evaluate", "As in train_epoch, but nothing that learns: count, add up, divide.")
-def evaluate(answer: Callable) -> None:
-    """Evaluation mode, no gradients, no change, and every picture counts the same."""
-    _, losses, accuracy = _epoch(rate=0.0)
-    model = Spy()
-    try:
-        pair = answer(model, spy_batches(), nn.CrossEntropyLoss())
-    except (NameError, RuntimeError) as error:
-        learns = re.search("optimi[sz]er|does not require", str(error))
-        raise Wrong(NO_LEARNING) if learns else error from None
-    _check_numbers(model, pair, losses, accuracy)
-    if model.layer.weight.grad is not None:
-        raise Wrong(NO_LEARNING)
-    if any(training for training, _ in model.modes):
-        raise Wrong(NO_EVAL)
-    if any(gradients for _, gradients in model.modes):
-        raise Wrong("gradients are on. Put `@torch.no_grad()` above, or `with torch.no_grad():`.")
     _check_sent(WatchedTensor.sent)
 
 

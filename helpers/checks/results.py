@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from helpers.checks.feedback import Wrong, exercise, same, two
-from helpers.checks.learning import NO_EVAL, spied, spy_batches
+from helpers.checks.learning import spied, spy_batches
 
 
 @exercise(
@@ -63,8 +63,8 @@ def compute_features(answer: Callable) -> None:
     }
     same(pair[0], expected, "one row for each picture, in order.", mistakes, "The features: ")
     same(pair[1], labels, "one for each picture, in order.", case="The labels: ")
-    if network.modes[0][0]:
-        raise Wrong(NO_EVAL)
+    if network.modes[0]:
+        raise Wrong("the network is in training mode. Call `model.eval()` first.")
 
 
 @exercise("13", "summarise", "groupby what makes a setting (not the seed), then .agg of two names.")
