@@ -140,7 +140,8 @@ def fit(
     loss_fn = loss_fn or nn.CrossEntropyLoss()
     if not {p for group in optimizer.param_groups for p in group["params"]} & {*model.parameters()}:
         raise ValueError("The optimizer holds no parameter of this model. Make it from this one.")
-    network = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    ddp = isinstance(model, nn.parallel.DistributedDataParallel)
+    network = model.module if ddp else getattr(model, "_orig_mod", model)  # torch.compile's
     parts = {"model": network, "optimizer": optimizer}
     parts |= {"scheduler": scheduler} if scheduler else {}
     settings = f"{type(optimizer).__name__} from {optimizer.defaults['lr']:g}, {len(train)} batches"
