@@ -2,8 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -43,7 +42,7 @@ class SeededShuffle(Sampler[int]):
         self.count, self.seed, self.epoch = count, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch (the name torch's DistributedSampler uses)."""
+        """Choose the order of this epoch, as for torch's DistributedSampler."""
         self.epoch = epoch
 
     def random_numbers(self) -> torch.Generator:  # Accelerate takes a `generator` for an attribute
@@ -58,27 +57,18 @@ class SeededShuffle(Sampler[int]):
 
 
 def worker_count() -> int:
-    """Return how many DataLoader workers are worth starting here: none on a single core."""
+    """Return how many DataLoader workers are worth starting: none on one core, or if they hang."""
     # a container may allow fewer cores than there are; only Linux tells
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if os.name == "posix" and len(tempfile.gettempdir()) > LONGEST_FOLDER:
-        print("No workers: they would hang, because TMPDIR is too long a name. Set a shorter one.")
-        return 0
-    return 0 if cores == 1 else min(cores or 1, MOST_WORKERS)
+    would_hang = os.name == "posix" and len(tempfile.gettempdir()) > LONGEST_FOLDER
+    return 0 if cores == 1 or would_hang else min(cores, MOST_WORKERS)
 
 
-def make_loader(
-    dataset: Dataset, batch_size: int = 32, shuffle: bool = False, seed: int = 0, workers: int = 0
-) -> DataLoader:
-    """Return a DataLoader with seeded shuffling; its workers are kept between epochs.
-
-    With workers, `dataset` must come from a module that can be imported: on Windows and macOS a
-    worker is a new Python that imports it again.
-    """
+def make_loader(dataset: Dataset, batch_size=32, shuffle=False, seed=0, workers=0) -> DataLoader:
+    """Return a DataLoader with seeded shuffling; its workers are kept between epochs."""
     sampler = SeededShuffle(len(dataset), seed) if shuffle else None
-    return DataLoader(
-        dataset, batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
-    )
+    options = {"num_workers": workers, "persistent_workers": workers > 0}
+    return DataLoader(dataset, batch_size, sampler=sampler, **options)
 
 
 class Batches:
@@ -90,26 +80,15 @@ class Batches:
         (N, C, H, W) uint8; or features, (N, ...) floats, which are handed on as float32.
     mean, std : float or sequence of float
         Of the training pictures, in 0..1; one number, or one a channel.
-    batch_size : int
-        Pictures in a batch; the last batch may be smaller.
-    shuffle : bool
-        True for training.
-    seed : int
-        The same seed gives the same orders and augmentations.
+    batch_size, shuffle, seed
+        As for `make_loader`; the same seed gives the same orders and augmentations.
     augment : callable, optional
-        augment(batch, generator) changes a uint8 batch (N, C, H, W). The generator is the CPU's
-        wherever the batch is, so that every device sees the same pictures.
+        augment(batch, generator) returns a changed uint8 batch (N, C, H, W). The generator is the
+        CPU's wherever the batch is, so that every device sees the same pictures.
     """
 
     def __init__(
-        self,
-        pictures: Pictures,
-        mean: float | Sequence[float] = 0.0,
-        std: float | Sequence[float] = 1.0,
-        batch_size: int = 32,
-        shuffle: bool = False,
-        seed: int = 0,
-        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        self, pictures, mean=0.0, std=1.0, batch_size=32, shuffle=False, seed=0, augment=None
     ) -> None:
         self.pictures, self.batch_size = pictures, batch_size
         self.shuffle, self.augment = shuffle, augment
@@ -117,7 +96,7 @@ class Batches:
         self.std = torch.as_tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
         self.sampler = SeededShuffle(len(pictures), seed)
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "Batches":
         """Move all pictures to a device: batches are then cut, augmented and normalised there."""
         self.pictures = Pictures(self.pictures.images.to(device), self.pictures.labels.to(device))
         self.mean, self.std = self.mean.to(device), self.std.to(device)
@@ -127,25 +106,20 @@ class Batches:
         return -(-len(self.pictures) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = self.sampler.random_numbers()
-        rows = torch.arange(len(self.pictures))
-        if self.shuffle:
-            rows = torch.randperm(len(rows), generator=generator)
-        rows = rows.to(self.pictures.labels.device)
-        for first in range(0, len(rows), self.batch_size):
-            batch = self.pictures[rows[first : first + self.batch_size]]
+        generator, count = self.sampler.random_numbers(), len(self.pictures)
+        rows = torch.randperm(count, generator=generator) if self.shuffle else torch.arange(count)
+        for few in rows.to(self.pictures.labels.device).split(self.batch_size):
+            batch = self.pictures[few]
             images = batch.images
             if images.dtype == torch.uint8:
-                if self.augment is not None:
+                if self.augment:
                     images = self.augment(images, generator)
                 # not sub_: grey minus the means of three channels is grey in three channels
                 images = images.float().div_(255).sub(self.mean).div_(self.std)
             yield images.float(), batch.labels
 
 
-def random_flips(
-    batch: Tensor, generator: torch.Generator, dimensions: Sequence[int] = (-1, -2)
-) -> Tensor:
+def random_flips(batch: Tensor, generator: torch.Generator, dimensions=(-1, -2)) -> Tensor:
     """Mirror each picture with a chance of one half: left-right (-1), and top-bottom (-2)."""
     for dimension in dimensions:
         mirrored = (torch.rand(len(batch), generator=generator) < 0.5).to(batch.device)
@@ -166,12 +140,9 @@ def random_shifts(batch: Tensor, generator: torch.Generator, most: int = 4) -> T
 
 
 def random_light(
-    batch: Tensor, generator: torch.Generator, brightness: float = 0.06, contrast: float = 0.1
+    batch: Tensor, generator: torch.Generator, brightness=0.06, contrast=0.1
 ) -> Tensor:
-    """Make each picture a little brighter or darker, with a little more or less contrast.
-
-    `brightness` is a share of the full scale, `contrast` of the picture's own; both at most.
-    """
+    """Change each picture's brightness by a share of 255, its contrast by one of its own."""
     chances = torch.rand(2, len(batch), 1, 1, 1, generator=generator).to(batch.device)
     lighter, stronger = 2 * chances - 1  # -1..1
     centre = batch.float().mean(dim=(1, 2, 3), keepdim=True)

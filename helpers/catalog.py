@@ -22,7 +22,7 @@ class Archive:
     hash: str = ""  # as pooch writes it, "md5:…" or "sha256:…"; empty where none is known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSet:
     """What is known about a data set before a byte of it is read."""
 
@@ -31,13 +31,13 @@ class DataSet:
     classes: tuple[str, ...]  # the position is the label
     mean: tuple[float, ...]  # of each channel of the training pixels, in 0..1
     std: tuple[float, ...]
-    layout: str  # "csv", "folders" or "cifar"
-    size: int  # pixels: the side that pictures are resized to, unless another one is asked for
-    channels: int  # 1 is grey, 3 is RGB
+    layout: str = "folders"  # or "csv", or "cifar"
+    size: int = 64  # pixels: the side that pictures are resized to, unless another is asked for
+    channels: int = 3  # RGB; 1 is grey
     licence: str
     page: str  # where it comes from
     pictures: dict[str, int] = field(hash=False)  # how many each part of the real one has
-    needs: tuple[str, ...]  # paths that must be there for it to be complete
+    needs: tuple[str, ...] = ()  # paths that must be there for it to be complete
     inner: str = ""  # the folder inside it that holds the parts
     archive: Archive | None = None  # None where a log-in is needed
     unlabelled: tuple[str, ...] = ()  # parts whose labels nobody has
@@ -69,15 +69,11 @@ CIFAR10 = DataSet(
     std=(0.2470, 0.2435, 0.2616),
     layout="cifar",
     size=32,
-    channels=3,
     licence="none stated; free for research and teaching, cite Krizhevsky 2009",
     page="https://www.cs.toronto.edu/~kriz/cifar.html",
     pictures={"train": 50_000, "test": 10_000},
     inner="cifar-10-batches-py",
-    needs=tuple(
-        f"cifar-10-batches-py/{file}"
-        for file in ("batches.meta", *(f"data_batch_{n}" for n in range(1, 6)), "test_batch")
-    ),
+    needs=("cifar-10-batches-py/batches.meta", "cifar-10-batches-py/test_batch"),
     archive=Archive(
         "cifar-10-python.tar.gz",
         (
@@ -96,9 +92,6 @@ FOOD = DataSet(
     classes=("pizza", "steak", "sushi"),
     mean=(0.544, 0.420, 0.330),
     std=(0.264, 0.258, 0.257),
-    layout="folders",
-    size=64,
-    channels=3,
     licence="a part of Food-101: photographs from foodspotting.com, for scientific fair use",
     page="https://github.com/mrdbourke/pytorch-deep-learning/tree/main/data",
     pictures={"train": 225, "test": 75},
@@ -124,23 +117,14 @@ PETS = DataSet(
     classes=("cats", "dogs"),
     mean=(0.488, 0.454, 0.417),
     std=(0.254, 0.247, 0.249),
-    layout="folders",
-    size=64,
-    channels=3,
     licence="Kaggle's competition rules: for the competition and for study, not to be passed on",
     page="https://www.kaggle.com/c/dogs-vs-cats",
     pictures={"train": 23_000, "valid": 2_000, "test1": 12_500},
     inner="dogscats",
-    needs=(
-        *(f"dogscats/{part}/{name}" for part in ("train", "valid") for name in ("cats", "dogs")),
-        "dogscats/test1",
-    ),
+    needs=("dogscats/train", "dogscats/valid", "dogscats/test1"),
     archive=Archive(
         "dogscats.tgz",
-        (
-            "https://files.fast.ai/data/examples/dogscats.tgz",
-            "http://files.fast.ai/data/examples/dogscats.tgz",
-        ),
+        ("https://files.fast.ai/data/examples/dogscats.tgz",),
         size=839_285_364,
         unpacked=1500 * MB,
     ),
@@ -188,8 +172,5 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as aside:
         part = Path(aside, path.name)
         write(part)
-        try:
+        if not (part.is_dir() and path.is_dir()):  # else another process was first
             part.replace(path)
-        except OSError:
-            if not (part.is_dir() and path.is_dir()):
-                raise

@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +104,6 @@ class CsvImages(_Images):
     def __init__(
         self, csv_file, image_dir, classes, size=128, channels=1, transform=None, labelled=True
     ) -> None:
-        if isinstance(classes, str):
-            raise ValueError(f"classes is the text {classes!r}. Expected several names: (…, …).")
         rows = read_table(csv_file, labelled)
         numbers = {str(n): n for n in range(len(classes))}
         if wrong := [name for name in rows if labelled and rows[name] not in numbers]:
@@ -136,10 +134,7 @@ class FolderImages(_Images):
         places = [(file, file.relative_to(folder).parts) for file in picture_files(Path(folder))]
         found = sorted({parts[0] for _, parts in places})
         if not places or (classes and found != sorted(classes)):
-            raise FileNotFoundError(
-                f"{folder} has pictures in {', '.join(found) or 'no folder'}; expected "
-                f"{', '.join(classes) or 'some'}."
-            )
+            raise FileNotFoundError(f"{folder} has pictures in {found}; expected {[*classes]}.")
         labels = {name: label for label, name in enumerate(classes)}
         samples = [(file, labels.get(parts[0], -1)) for file, parts in places]
         super().__init__(samples, classes, size, channels, transform)
@@ -176,11 +171,7 @@ def read_cifar(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels
 
 
-def _cifar_pictures(folder: Path, part: str, classes: Sequence[str]) -> Pictures:
-    with (folder / "batches.meta").open("rb") as stream:
-        names = _NumbersOnly(stream, encoding="bytes").load()[b"label_names"]
-    if names != [name.encode() for name in classes]:
-        raise ValueError(f"batches.meta lists the classes {names}; expected {', '.join(classes)}.")
+def _cifar_pictures(folder: Path, part: str) -> Pictures:
     files = {"train": [f"data_batch_{n}" for n in range(1, 6)], "test": ["test_batch"]}[part]
     batches = [read_cifar(folder / file) for file in files]
     pixels, labels = map(np.concatenate, zip(*batches, strict=True))
@@ -201,7 +192,7 @@ def image_dataset(data: OpenedData, part: str, size: int | None = None, transfor
 def pictures(data: OpenedData, part: str, size: int | None = None) -> Pictures:
     """Return all pictures of one part, decoded once; CIFAR-10 stays at 32 pixels."""
     if data.facts.layout == "cifar":
-        return _cifar_pictures(data.root / data.facts.inner, part, data.facts.classes)
+        return _cifar_pictures(data.root / data.facts.inner, part)
     return decode_once(image_dataset(data, part, size), data_folder(data.facts.name) / "cache")
 
 
@@ -223,9 +214,8 @@ def decode_once(images: CsvImages | FolderImages, folder: Path) -> Pictures:
 
     def write(part: Path) -> None:  # not through a map: there a full disk kills the kernel
         with part.open("wb") as stream, ThreadPoolExecutor() as threads:  # Pillow lets them work
-            for pixels in tqdm(
-                threads.map(images.pixels, range(count)), "Decoding the pictures once", count
-            ):
+            decoded = threads.map(images.pixels, range(count))
+            for pixels in tqdm(decoded, "Decoding the pictures once", count):
                 stream.write(pixels.numpy())
 
     if not cache.is_file():

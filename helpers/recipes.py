@@ -11,9 +11,8 @@ from helpers.data import OpenedData, Pictures, pictures
 from helpers.models import LeNet
 from helpers.training import best_device, fit, mixed_precision
 
-LENET_EPOCHS = 30
+LENET_EPOCHS, LENET_SEED = 30, 1
 LENET_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
-LENET_SEED = 1
 
 
 def train_and_valid(data: OpenedData) -> tuple[Pictures, Pictures]:
@@ -28,34 +27,26 @@ def train_and_valid(data: OpenedData) -> tuple[Pictures, Pictures]:
 def trained_lenet(data: OpenedData, augmented: bool = True) -> Path:
     """Return the run folder of step 07's LeNet; train it first if it is not there.
 
-    A run that was trained on the sample does not count for the real data. One that was trained in
-    step 07 with other settings is used as it is.
+    One of the sample does not count for the real data; else it is used as it is.
     """
     run = run_folder(data.facts.name, "lenet" if augmented else "lenet_plain")
     metrics = run / "metrics.json"
     known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
     if known.get("source") == data.source and (run / "model.safetensors").is_file():
         return run
-    facts, augment = data.facts, aoi_augment if augmented else None
+    facts, device, augment = data.facts, best_device(), aoi_augment if augmented else None
     train, valid = train_and_valid(data)
     if data.source == "sample":
         train = train[torch.arange(0, len(train), 4)]  # every fourth: see step 07
     batches = Batches(train, facts.mean, facts.std, shuffle=True, seed=LENET_SEED, augment=augment)
+    valid_batches = Batches(valid, facts.mean, facts.std, batch_size=128)
     torch.manual_seed(LENET_SEED)
     model = LeNet(len(facts.classes), facts.channels, facts.size)
-    model.to(best_device(), memory_format=torch.channels_last)  # see step 11: quicker on CPUs
+    model.to(device, memory_format=torch.channels_last)  # see step 11: quicker on CPUs
     optimizer = torch.optim.AdamW(model.parameters())
     steps = LENET_EPOCHS * len(batches)
-    fit(
-        model,
-        batches,
-        Batches(valid, facts.mean, facts.std, batch_size=128),
-        optimizer,
-        LENET_EPOCHS,
-        run=run,
-        scheduler=torch.optim.lr_scheduler.OneCycleLR(optimizer, LENET_RATE, steps),
-        notes={"source": data.source},
-        desc=f"runs/{facts.name}/{run.name} is not here yet, so it is trained now. Epoch",
-        precision=mixed_precision(best_device()),
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LENET_RATE, steps)
+    options = {"notes": {"source": data.source}, "precision": mixed_precision(device)}
+    options["desc"] = f"runs/{facts.name}/{run.name} is not here yet, so it is trained now. Epoch"
+    fit(model, batches, valid_batches, optimizer, LENET_EPOCHS, run, scheduler=schedule, **options)
     return run

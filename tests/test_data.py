@@ -3,7 +3,6 @@
 import os
 import pickle
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,9 +71,6 @@ def test_16_bits_are_scaled_not_cut_off(ending, order, tmp_path):
     deep = np.linspace(0, 65535, 256).astype(f"{order}u2").repeat(16).reshape(64, 64)
     Image.fromarray(deep).save(tmp_path / f"a.{ending}")
     assert np.array_equal(reading.open_picture(tmp_path / f"a.{ending}", 1), deep >> 8)
-    assert np.array_equal(
-        np.array(reading.open_picture(tmp_path / f"a.{ending}"))[..., 2], deep >> 8
-    )
 
 
 def test_a_picture_from_a_telephone_stands_upright(tmp_path):
@@ -109,7 +105,6 @@ def test_an_item_is_a_resized_picture_and_its_label(tiny):
     [
         ("\ufeffID,Label\r\n0.png,1\r\n", [1]),  # a byte order mark
         ("ID,Label\n0.png,1\n,\n\n,\n", [1]),  # a spreadsheet's empty rows
-        ("ID,Label\n\n0.png, 1 \n", [1]),
         ("Name,Label,ID\nx,1,0.png\n", [1]),
     ],
 )
@@ -124,11 +119,6 @@ def test_a_test_set_has_no_labels(tiny, text):
     assert csv_images(tiny, labelled=False).labels.tolist() == [-1, -1]
 
 
-def test_a_table_may_have_texts_for_labels(tiny):
-    (tiny / "train.csv").write_text("Label,ID\n cats ,0.png\n,1.png\n")
-    assert reading.read_table(tiny / "train.csv") == {"0.png": "cats", "1.png": ""}
-
-
 # A folder for each class
 
 
@@ -139,9 +129,8 @@ def food(tmp_path):
             folder = tmp_path / "food" / part / name
             folder.mkdir(parents=True)
             for number in range(3):
-                Image.new("RGB", (30, 40 + number), (80 * label,) * 3).save(
-                    folder / f"{number}.jpg"
-                )
+                grey = Image.new("RGB", (30, 40 + number), (80 * label,) * 3)
+                grey.save(folder / f"{number}.jpg")
     return OpenedData(FOOD, tmp_path / "food", "real")
 
 
@@ -152,13 +141,9 @@ def test_the_order_of_the_classes_gives_the_labels(food, home):
     assert torch.allclose(train.images.float().mean(dim=(1, 2, 3)), 80.0 * train.labels, atol=3)
     again = OpenedData(replace(FOOD, classes=FOOD.classes[::-1]), food.root, "real")
     other = pictures(again, "train")
-    assert torch.allclose(
-        other.images.float().mean(dim=(1, 2, 3)), 160 - 80.0 * other.labels, atol=3
-    )
-    assert (
-        room.image_dataset(food, "test", 16, lambda picture: picture.half())[0][0].dtype
-        == torch.half
-    )
+    assert torch.allclose(other.images.float().mean((1, 2, 3)), 160 - 80.0 * other.labels, atol=3)
+    ((half, _), *_) = room.image_dataset(food, "test", 16, lambda picture: picture.half())
+    assert half.dtype == torch.half
 
 
 @pytest.mark.parametrize("junk", ["pizza/._0.jpg", "@eaDir/0.jpg", "steak/__MACOSX/0.jpg"])
@@ -173,14 +158,10 @@ def test_hidden_files_and_folders_never_count(food, junk):
 def test_other_class_folders_are_refused(food):
     train = food.root / "train"
     (train / "steak").rename(train / "another")
-    with pytest.raises(FileNotFoundError, match="in another, pizza, sushi; expected pizza, steak"):
+    with pytest.raises(FileNotFoundError, match=r"in \[.another.*; expected .*steak"):
         room.image_dataset(food, "train")
-    with pytest.raises(FileNotFoundError, match="valid has pictures in no folder"):
+    with pytest.raises(FileNotFoundError, match=r"valid has pictures in \[\]; expected"):
         pictures(food, "valid")
-    for file in (food.root / "test" / "steak").iterdir():
-        file.rename(file.with_name("." + file.name))
-    with pytest.raises(FileNotFoundError, match="in pizza, sushi; expected pizza, steak"):
-        pictures(food, "test")
 
 
 def test_photographs_without_labels(tmp_path, home):
@@ -191,46 +172,31 @@ def test_photographs_without_labels(tmp_path, home):
     assert test.images[0, :, 5, 3].tolist() == pytest.approx([204, 51, 102], abs=8)
 
 
-# CIFAR-10
-
-
-def check_cifar(folder, rows):
-    """Compare what is read with what pickle itself reads, in order."""
-    train = pictures(OpenedData(CIFAR10, folder, "sample"), "train")
-    assert (train.images.shape, train.images.dtype) == ((rows, 3, 32, 32), torch.uint8)
-    seen = 0
-    for number in range(1, 6):
-        with (folder / CIFAR10.inner / f"data_batch_{number}").open("rb") as stream:
-            batch = pickle.load(stream, encoding="bytes")
-        part = train[seen : seen + len(batch[b"labels"])]
-        assert torch.equal(part.images.flatten(1), torch.from_numpy(batch[b"data"]))
-        assert part.labels.tolist() == batch[b"labels"]
-        seen += len(part)
-    assert seen == rows
-    train.images[0] = 0  # memory of its own
-
-
-def test_one_class_name_is_not_four_letters(tiny):
-    with pytest.raises(ValueError, match=r"classes is the text 'good'. Expected several names"):
-        CsvImages(tiny / "train.csv", tiny / "train_images", classes=("good"))
-
-
 def test_what_is_left_out_is_said(food, capsys):
     (food.root / "train" / "pizza" / "IMG_1.HEIC").write_bytes(b"what an iPhone makes")
     assert len(room.image_dataset(food, "train")) == 9
     assert "1 files are left out, no pictures, such as IMG_1.HEIC" in capsys.readouterr().out
 
 
+# CIFAR-10
+
+
+def check_cifar(folder, rows):
+    """Compare what is read with what pickle itself reads, in order."""
+    train, batches = pictures(OpenedData(CIFAR10, folder, "sample"), "train"), []
+    for number in range(1, 6):
+        with (folder / CIFAR10.inner / f"data_batch_{number}").open("rb") as stream:
+            batches.append(pickle.load(stream, encoding="bytes"))
+    pixels = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
+    assert len(train) == rows and torch.equal(train.images, torch.from_numpy(pixels))
+    labels = np.concatenate([batch[b"labels"] for batch in batches])
+    assert torch.equal(train.labels, torch.from_numpy(labels))
+    train.images[0] = 0  # memory of its own
+
+
 def test_the_official_files_of_cifar_are_read(home, monkeypatch):
     monkeypatch.setenv("WORKSHOP_DATA", "sample")
-    data = open_data("cifar10")
-    check_cifar(data.root, len(pictures(data, "train")))
-    with pytest.raises(KeyError, match="valid"):
-        pictures(data, "valid")
-    names = [name.encode() for name in reversed(CIFAR10.classes)]
-    (data.root / CIFAR10.inner / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
-    with pytest.raises(ValueError, match="lists the classes .*truck.*; expected airplane, auto"):
-        pictures(data, "test")
+    check_cifar(open_data("cifar10").root, 2500)
 
 
 def test_the_six_real_inspection_pictures_are_read(real_data, tmp_path):
@@ -268,14 +234,6 @@ def test_a_bad_picture_leaves_no_cache(tiny, tmp_path):
     with pytest.raises(ValueError, match=r"5\.png is not a picture"):
         decode_once(csv_images(tiny), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_several_at_once_leave_one_whole_cache(tiny, tmp_path):
-    images = csv_images(tiny, size=32)
-    with ThreadPoolExecutor(4) as pool:
-        several = list(pool.map(lambda _: decode_once(images, tmp_path / "cache"), range(4)))
-    assert all(torch.equal(one.images, several[0].images) for one in several)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 # Which data set

@@ -16,7 +16,9 @@ from helpers.samples import aoi, sample_folder
 
 PHOTOS = {  # how many pictures each folder has
     FOOD: dict(zip(FOOD.needs, (78, 75, 72, 25, 19, 31), strict=True)),
-    PETS: dict(zip(PETS.needs, (300, 300, 100, 100, 50), strict=True))
+    PETS: {f"dogscats/train/{name}": 300 for name in PETS.classes}
+    | {f"dogscats/valid/{name}": 100 for name in PETS.classes}
+    | {"dogscats/test1": 50}
     | {f"dogscats/sample/train/{name}": 8 for name in PETS.classes}
     | {f"dogscats/sample/valid/{name}": 4 for name in PETS.classes},
 }

@@ -1,15 +1,12 @@
 """The loop, the files of a run, and what a resumed run must be."""
 
-import dataclasses
 import json
-import signal
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import run_python
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -62,15 +59,15 @@ def noisy():
 
 
 class StopsAt:
-    """Batches whose n-th reading ends with an error."""
+    """Batches whose n-th reading is interrupted."""
 
-    def __init__(self, batches, reading, error=KeyboardInterrupt):
-        self.batches, self.left, self.error = batches, reading, error
+    def __init__(self, batches, reading):
+        self.batches, self.left = batches, reading
 
     def __iter__(self):
         self.left -= 1
         if not self.left:
-            raise self.error
+            raise KeyboardInterrupt
         return iter(self.batches)
 
 
@@ -85,7 +82,7 @@ def test_averages_weigh_the_smaller_last_batch_rightly():
     wanted = LOSS(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
     learned = training.train_epoch(parts["model"], parts["train"], LOSS, parts["optimizer"])
     for scores in (learned, evaluate(parts["model"], parts["valid"], LOSS)):
-        assert dataclasses.astuple(scores) == pytest.approx(wanted, rel=1e-5)
+        assert scores == pytest.approx(wanted, rel=1e-5)
 
 
 def test_evaluation_changes_nothing():
@@ -97,22 +94,18 @@ def test_evaluation_changes_nothing():
 
 
 def test_the_run_folder_holds_the_best_network_and_plain_numbers(tmp_path):
-    parts = setup()
-    notes = {"source": "sample", "rate": np.float32(0.5), "n": np.int64(3), "where": tmp_path}
-    history = fit(**parts, epochs=3, run=tmp_path, notes=notes | {"mean": torch.ones(2)})
+    notes = {"source": "sample", "rate": np.float32(0.5), "mean": torch.ones(2)}
+    history = fit(**setup(), epochs=3, run=tmp_path, notes=notes)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history)
     assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8")) == {
         "source": "sample",
         "rate": 0.5,
-        "n": 3,
-        "where": str(tmp_path),
         "mean": [1, 1],
         "valid_accuracy": 1,
         "best_epoch": 3,
         "epochs": 3,
         "seconds": pytest.approx(history["seconds"].sum()),
-        "parameters": sum(p.numel() for p in parts["model"].parameters()),
         "device": "cpu",
     }
     best = load_model(tmp_path / "model.safetensors")
@@ -136,14 +129,8 @@ def test_the_best_is_the_most_accurate_then_the_one_with_less_loss_then_the_firs
         assert json.loads((tmp_path / "metrics.json").read_bytes())["best_epoch"] == best
 
 
-def one_cycle(steps=12, rate=0.02):
-    return lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
-
-
-def plateau(optimizer):
-    return torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.1, patience=0, threshold=0.9999
-    )
+def one_cycle(steps=12):
+    return lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, steps)
 
 
 def loader(**options):
@@ -155,8 +142,6 @@ def loader(**options):
 RUNS = {
     "constant": dict,
     "one cycle": lambda: {"schedule": one_cycle()},
-    "plateau": lambda: {"schedule": plateau},
-    "NumPy's rates": lambda: {"rate": np.float32(0.01), "schedule": one_cycle(12, np.float64(0.1))},
     "a loader": lambda: {"train": loader()},
     "a loader that shuffles": lambda: {"train": loader(shuffle=True)},
 }
@@ -194,20 +179,6 @@ def test_each_epoch_has_its_own_order_and_each_batch_its_rate(make):
     assert parts["train"].sampler.epoch == 4 and parts["scheduler"].last_epoch == 12
 
 
-def test_the_plateau_is_told_the_loss_once_an_epoch():
-    parts = setup(schedule=plateau)
-    fit(**parts, epochs=3)  # the loss never falls to 0.0001 of it: the rate goes down twice
-    assert parts["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-4)
-
-
-def test_without_a_schedule_a_resumed_run_takes_the_new_rate(tmp_path):
-    fit(**setup(), epochs=1, run=tmp_path)
-    parts = setup(rate=1e-5)
-    fit(**parts, epochs=2, run=tmp_path, resume=True)
-    assert parts["optimizer"].param_groups[0]["lr"] == 1e-5
-    assert torch.load(tmp_path / "last.pt")["optimizer"]["state"][0]["step"] == 6  # it went on
-
-
 def test_an_epoch_that_ends_while_files_are_written_is_done_once_more(tmp_path, monkeypatch):
     fit(**setup(), epochs=2, run=tmp_path / "whole")
     replace = training.replace
@@ -228,36 +199,6 @@ def test_an_epoch_that_ends_while_files_are_written_is_done_once_more(tmp_path, 
         assert same_run(run, tmp_path / "whole"), file
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, "tests")
-from test_training import fit, setup, training
-
-def killed(path, write, replace=training.replace):
-    def half(part):
-        write(part)
-        if path.name == "last.pt" and path.exists():
-            os.truncate(part, part.stat().st_size // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-    replace(path, half)
-
-training.replace = killed
-fit(**setup(), epochs=2, run=Path(sys.argv[1]))
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_killed_run_leaves_whole_files(tmp_path):
-    process = run_python(KILLED, tmp_path / "cut", OMP_NUM_THREADS=1)
-    assert process.returncode == -signal.SIGKILL, process.stderr
-    load_model(tmp_path / "cut" / "model.safetensors")
-    assert len(torch.load(tmp_path / "cut" / "last.pt")["history"]) == 1
-    fit(**setup(), epochs=2, run=tmp_path / "whole")
-    fit(**setup(), epochs=2, run=tmp_path / "cut", resume=True)
-    assert same_run(tmp_path / "cut", tmp_path / "whole")
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file sizes")
 @pytest.mark.parametrize("file", ["model.safetensors", "last.pt"])
 def test_a_full_disk_keeps_the_last_whole_files(file, tmp_path):
@@ -268,7 +209,7 @@ def test_a_full_disk_keeps_the_last_whole_files(file, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - 100, limits[1]))
     try:
-        with pytest.raises(Exception, match="File too large"):  # a full disk says the same
+        with pytest.raises(Exception, match="File too large|iostream"):
             fit(**setup(), epochs=3, run=tmp_path, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -286,19 +227,11 @@ def test_a_run_that_was_begun_anew_does_not_become_the_old_one_again(tmp_path):
     assert numbers(again).equals(numbers(fit(**setup(rate=1e-4), epochs=2)))
 
 
-def sgd(optimizer):
-    return torch.optim.SGD(optimizer.param_groups[0]["params"], lr=0.1)
-
-
 OTHERS = {
-    "network": (lambda: setup(lambda: LeNet(3, size=20), schedule=one_cycle()), "LeNet"),
-    "optimizer": (
-        lambda: {**(parts := setup(schedule=one_cycle())), "optimizer": sgd(parts["optimizer"])},
-        "made with Adam, 3 batches, .*; now it is SGD",
-    ),
-    "steps": (lambda: setup(schedule=one_cycle(15)), "total_steps=12.*; now .* total_steps=15"),
-    "no schedule": (setup, "OneCycleLR; now .* no schedule"),
-    "batches": (lambda: setup(train=batches(9), schedule=one_cycle()), "now it is Adam, 2 batches"),
+    "rate": (lambda: setup(rate=1e-5, schedule=one_cycle()), "not Adam from 1e-05"),
+    "steps": (lambda: setup(schedule=one_cycle(15)), "OneCycleLR of 12 .* not .* of 15 steps"),
+    "no schedule": (setup, "of 12 steps, not Adam from 0.01, 3 batches. Set resume=False"),
+    "batches": (lambda: setup(train=batches(9), schedule=one_cycle()), "not .* 2 batches"),
 }
 
 
@@ -306,7 +239,7 @@ OTHERS = {
 def test_what_belongs_to_another_run_is_not_resumed(name, tmp_path):
     make, message = OTHERS[name]
     fit(**setup(schedule=one_cycle()), epochs=1, run=tmp_path)
-    with pytest.raises(ValueError, match=f"last.pt is .*{message}.*resume=False"):
+    with pytest.raises(ValueError, match=f"last.pt has Adam from 0.01, 3 batches, .*{message}"):
         fit(**make(), epochs=3, run=tmp_path, resume=True)
 
 
@@ -317,15 +250,9 @@ def test_an_optimizer_of_another_network_is_refused():
 
 @pytest.mark.parametrize(("rate", "size"), [(1e20, 8), (1e30, 64)])  # in training; in validation
 def test_a_loss_that_is_no_number_stops_the_training(rate, size, tmp_path):
-    with pytest.raises(FloatingPointError, match="epoch 1 .* Try a tenth of the rate"):
+    with pytest.raises(FloatingPointError, match="epoch 1 is no number: lower the rate"):
         fit(**setup(rate=rate, train=batches(size=size)), epochs=3, run=tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_no_batches_are_explained():
-    for part in ("train", "valid"):
-        with pytest.raises(ValueError, match="no batch. Is the data set or the split empty"):
-            fit(**setup(**{part: batches(0)}), epochs=1)
 
 
 def test_a_lone_last_picture_is_left_out_where_batch_norm_cannot_learn_from_it():
@@ -369,15 +296,6 @@ def test_a_logger_that_fails_loses_no_epoch_and_the_others_are_closed(tmp_path):
     assert len(fit(**setup(), epochs=1, run=tmp_path, resume=True)) == 1
 
 
-def test_a_compiled_network_is_kept_as_itself(tmp_path):
-    fit(**setup(noisy), epochs=2, run=tmp_path / "plain")
-    parts = setup(noisy)
-    parts["model"] = torch.compile(parts["model"], backend="eager")
-    fit(**parts, epochs=1, run=tmp_path / "compiled")
-    fit(**setup(noisy), epochs=2, run=tmp_path / "compiled", resume=True)
-    assert same_run(tmp_path / "plain", tmp_path / "compiled")
-
-
 def test_networks_of_one_s_own_come_back(tmp_path):
     file, shared = tmp_path / "a.safetensors", nn.Linear(4, 4)
     named = nn.Sequential()
@@ -391,17 +309,6 @@ def test_networks_of_one_s_own_come_back(tmp_path):
         found = load_model(file, mine.train())
         assert all(torch.equal(wanted[n], weight) for n, weight in found.state_dict().items())
         assert found is mine and not found.training
-
-
-def test_another_network_is_not_filled(tmp_path):
-    file = tmp_path / "model.safetensors"
-    with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
-        load_model(file)
-    own = type("LeNet", (nn.Sequential,), {})(nn.Linear(2, 2))
-    for saved, model in ((LeNet(2), LeNet(3)), (own, None), (nn.Linear(2, 2), None)):
-        save_model(saved, file)
-        with pytest.raises(ValueError, match=r"model\.safetensors is damaged, or does not fit"):
-            load_model(file, model)
 
 
 def test_the_precision_that_is_named_is_used():
