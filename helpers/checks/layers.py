@@ -109,11 +109,7 @@ def new_head(answer: Callable) -> None:
         raise Wrong("the head is frozen too. Then nothing can learn.")
 
 
-@exercise(
-    "10",
-    "parameter_groups",
-    'Two dictionaries in a list: {"params": body.parameters(), "lr": rate / 10}, and the head\'s.',
-)
+@exercise("10", "parameter_groups", 'Two dictionaries with "params" and "lr", in a list.')
 def parameter_groups(answer: Callable) -> None:
     """All weights can learn, those of the body with a tenth of the head's rate."""
     for rate in (0.01, 0.5):

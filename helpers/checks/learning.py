@@ -69,11 +69,7 @@ class _ByHand(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-@exercise(
-    "06",
-    "cross_entropy",
-    "log(probability) is logits - logits.logsumexp(dim=1, keepdim=True): pick, minus, mean.",
-)
+@exercise("06", "cross_entropy", "log(p) is logits - logits.logsumexp(dim=1, keepdim=True).")
 def cross_entropy(answer: Callable) -> None:
     """The same as nn.CrossEntropyLoss, the mean over the batch."""
     logits = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.5, 0.3], [1.0, -2.0, 0.1], [0.2, 0.2, 3.0]])

@@ -11,11 +11,7 @@ import torch
 from helpers.checks.feedback import Wrong, as_tensor, exercise, same, two
 
 
-@exercise(
-    "03",
-    "AOIDataset",
-    "`__init__` only stores, with `self.`. `__getitem__` does the steps of the list, in order.",
-)
+@exercise("03", "AOIDataset", "`__init__` only stores; `__getitem__` does the steps of the list.")
 def dataset(answer: type) -> None:
     """Length, pixels, labels, transform and what is no picture: all are as they should be."""
     with tempfile.TemporaryDirectory(prefix="Größe-数据-") as place:  # no cv2.imread on Windows

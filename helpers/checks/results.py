@@ -13,9 +13,7 @@ from helpers.checks.feedback import Wrong, as_tensor, exercise, same, two
 from helpers.checks.learning import spied, spy_batches
 
 
-@exercise(
-    "08", "count_pairs", "Begin with zeros; counts[t, p] += 1 for each of zip(true, predicted)."
-)
+@exercise("08", "count_pairs", "Begin with zeros; counts[t, p] += 1 for each pair.")
 def count_pairs(answer: Callable) -> None:
     """Rows are the true classes, columns the predicted ones, every picture counted once."""
     true, predicted = torch.tensor([0, 0, 0, 1, 2, 2, 0]), torch.tensor([0, 1, 1, 1, 2, 0, 1])
@@ -94,9 +92,7 @@ def summarise(answer: Callable) -> None:
         same(torch.tensor(numbers), torch.tensor(expected), cause, mistakes, case)
 
 
-@exercise(
-    "13", "suspects", "probabilities.max(dim=1) gives how sure it is, and the answer; argsort."
-)
+@exercise("13", "suspects", "probabilities.max(dim=1) gives how sure, and the answer; argsort.")
 def suspects(answer: Callable) -> None:
     """Rows where the network and the label disagree, the surest first, and no more than asked."""
     probabilities = torch.tensor(
