@@ -118,9 +118,10 @@ def device() -> Check:
         build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
         return Check("OK", f"GPU {torch.cuda.get_device_name()} ({build})")
     if chosen.type != "cpu":
-        return Check("OK", f"GPU ({chosen.type})")
+        return Check("OK", f"GPU {'of Apple (MPS)' if chosen.type == 'mps' else chosen.type}")
     found = f"CPU, {torch.get_num_threads()} threads (enough for every step)"
-    if "GPU 0" not in subprocess.getoutput("nvidia-smi -L", errors="replace"):
+    listed = subprocess.getoutput("nvidia-smi -L", errors="replace")
+    if "GPU 0" not in listed and not Path("/dev/nvidia0").exists():
         return Check("OK", found)
     advice = "Is CUDA_VISIBLE_DEVICES set to nothing? Else update the card's driver."
     if not torch.version.cuda:  # a build for CPUs
@@ -147,12 +148,15 @@ def folders() -> Check:
 
 
 def opencv() -> Check:
-    """Check that OpenCV can be imported, and reads a PNG."""
+    """Check that OpenCV can be imported, and reads a PNG from any path."""
     import cv2
     import numpy as np
 
     picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    back = cv2.imdecode(cv2.imencode(".png", picture)[1], cv2.IMREAD_UNCHANGED)
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, "Größe 数据.png")  # cv2.imread cannot open it on Windows
+        cv2.imencode(".png", picture)[1].tofile(file)
+        back = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
     same = np.array_equal(back, picture)
     return Check("OK" if same else "FAIL", f"{cv2.__version__}, a PNG comes back whole: {same}")
 
