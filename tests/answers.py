@@ -7,12 +7,10 @@ LENET = "self.linear3(self.linear2(x).relu())"
 MISTAKES = [
     # 03
     ("AOIDataset", "self.table = pd", "table = pd", "`table` was never stored"),
-    ("AOIDataset", "self.table.iloc", "table.iloc", "`table`: mistyped, or an import or a `self.`"),
     ("AOIDataset", ".unsqueeze(0)", "", "the channel is missing"),
     ("AOIDataset", "cv2.IMREAD_GRAYSCALE", "cv2.IMREAD_COLOR", "three channels"),
     ("AOIDataset", ", interpolation=cv2.INTER_AREA", "", "pixels were skipped"),
     ("AOIDataset", "(0)  # a", "(0).float() / 255  # a", "the transform's work"),
-    ("AOIDataset", "(picture).unsqueeze(0)", "(picture.T.copy()).unsqueeze(0)", "height and width"),
     ("AOIDataset", 'int(row["Label"])', 'float(row["Label"])', "whole number"),
     ("AOIDataset", "picture = self.transform(picture)", "self.transform(picture)", "was lost"),
     ("AOIDataset", "if picture is None:", "if False:", "None for what is no picture"),
@@ -26,8 +24,6 @@ MISTAKES = [
     ("corr2d", "range(answer.shape[0])", "range(answer.shape[0] - 1)", "compare one number"),
     ("corr2d", ".sum()", ".mean()", "the mean; the sum is wanted"),
     ("corr2d", "window * kernel", "window * kernel.flip(0, 1)", "turned round here"),
-    ("corr2d", "window * kernel", "window @ kernel.T", "compare one number"),
-    ("corr2d", "    return answer", "    return answer.flatten()", "the shape"),
     ("corr2d", "    return answer", "", "Is `return` missing"),
     ("corr2d", "            answer[row, column] = (window * kernel).sum()", "            pass\n    answer[row, column] = (window * kernel).sum()", "inside both loops"),
     ("corr2d", "height, width = kernel.shape", "height, width = 3, 3", "It stopped with"),
@@ -45,7 +41,6 @@ MISTAKES = [
     ("cross_entropy", "-right", "right", "minus sign"),
     ("cross_entropy", "dim=1", "dim=0", "dim=1"),
     ("cross_entropy", "[torch.arange(len(labels)), labels]", "[:, labels]", "in every row"),
-    ("cross_entropy", "-right.mean()", "nn.CrossEntropyLoss()(logits, labels)", "by hand"),
     ("cross_entropy", "-right.mean()", "nn.functional.cross_entropy(logits, labels)", "by hand"),
     ("cross_entropy", "logits - logits.logsumexp(dim=1, keepdim=True)", "(logits.exp() / logits.exp().sum(dim=1, keepdim=True)).log()", "exp(100) is infinite"),
     ("cross_entropy", "logits.logsumexp", "math.log(logits).sum", "`math`: mistyped, or an import"),
@@ -86,7 +81,6 @@ MISTAKES = [
     ("parameter_groups", 'head.parameters(), "lr": rate', 'head.parameters(), "lr": rate / 100', "rate of the head"),
     ("parameter_groups", '{"params": head.parameters(), "lr": rate},', "", "of the head are in no group"),
     ("parameter_groups", "body.parameters()", "body[0].parameters()", "of the body are in no group"),
-    ("parameter_groups", '"params"', '"parameters"', 'the keys "params" and "lr"'),
     ("parameter_groups", "head.parameters()", "[*body.parameters(), *head.parameters()]", "in two groups"),
     ("parameter_groups", "return [", "groups = [", "Is `return` missing"),
     # 11
@@ -119,7 +113,6 @@ MISTAKES = [
     ("suspects", "(answer != labels)", "(answer == answer)", "differ count"),
     ("suspects", "rows[sure[rows].argsort(descending=True)]", "sure[rows].argsort(descending=True)", "places among the wrong ones"),
     ("suspects", "[:count]", "", "not more than"),
-    ("suspects", "rows[sure[rows].argsort(descending=True)]", "rows", "not the surest first"),
     ("suspects", "dim=1", "dim=0", "It stopped with"),
     # 14
     ("find_limit", "1 - false_alarms", "false_alarms", "the other end"),
@@ -136,7 +129,6 @@ MISTAKES = [
     ("folds", "(labels == label).nonzero().flatten()", "torch.arange(len(labels))", "each class by itself"),
     ("folds", "* count // len(rows)", "* count // len(rows) + 1", "counted from 0"),
     ("folds", "* count // len(rows)", "// (len(rows) // count)", "the last fold is"),
-    ("folds", "torch.zeros_like(labels)", "torch.zeros(len(labels))", "whole numbers"),
     ("folds", "    return fold", "        return fold", "as equal as possible"),
     ("folds", "return fold", "return [(fold == n).nonzero() for n in range(count)]", "not a tensor"),
     ("answer_or_pass", ">=", "<", "turned round"),
@@ -208,7 +200,6 @@ ALSO_RIGHT = {
         for j in range(b):
             answer += kernel[i, j] * picture[i : i + h - a + 1, j : j + w - b + 1]
     return answer""",
-        "def corr2d(x, k):\n    return nn.functional.conv2d(x[None, None], k[None, None])[0, 0]",
     ],
     "LeNet": [
         """class LeNet(nn.Module):

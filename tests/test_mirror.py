@@ -5,9 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Thread
 
 import numpy as np
@@ -16,7 +15,6 @@ import requests
 from conftest import REPOSITORY
 from test_fetch import sums
 
-from workshop import mirror as room
 from workshop.fetch import fetch
 from workshop.mirror import Mirror
 
@@ -82,47 +80,14 @@ def test_thirty_at_once_get_the_right_bytes(folder):
         assert set(answers) == {FILES["pizza_steak_sushi.zip"]}
 
 
-@contextmanager
-def connections(url, count, request=b""):
-    """Open so many connections; those that the server has closed meanwhile are no fault."""
-    address = ("127.0.0.1", int(url.rsplit(":", 1)[-1]))
-    opened = [socket.create_connection(address, timeout=20) for _ in range(count)]
-    for one in opened:
-        one.sendall(request)
-    yield opened
-    for one in opened:
-        one.close()
-
-
 def test_half_requests_do_not_stop_the_room(folder):
-    with serving(folder) as url, connections(url, 260):
-        since = time.monotonic()
+    with serving(folder) as url, ExitStack() as opened:
+        address = ("127.0.0.1", int(url.rsplit(":", 1)[-1]))
+        for number in range(100):
+            one = opened.enter_context(socket.create_connection(address, timeout=20))
+            if number % 2:  # and never reads
+                one.sendall(b"GET /pizza_steak_sushi.zip HTTP/1.0\r\n\r\n")
         assert get(f"{url}/train.csv").content == FILES["train.csv"]
-        assert time.monotonic() - since < room.HEAD_SECONDS
-        with connections(url, 20, b"GET /pizza_steak_sushi.zip HTTP/1.0\r\n\r\n"):  # never read
-            assert get(f"{url}/train.csv").content == FILES["train.csv"]
-
-
-def test_one_address_has_so_many_connections_at_most(folder, monkeypatch):
-    monkeypatch.setattr(room, "MOST_CONNECTIONS", 3)
-    with (
-        serving(folder) as url,
-        connections(url, 3, b"GET /pizza_steak_sushi.zip HTTP/1.0\r\n\r\n") as taking,
-    ):
-        assert all(one.recv(1) for one in taking)
-        with pytest.raises(requests.ConnectionError):
-            get(f"{url}/train.csv")
-
-
-def test_a_request_that_trickles_is_ended(folder, monkeypatch):
-    monkeypatch.setattr(room, "HEAD_SECONDS", 0.5)
-    with serving(folder) as url, connections(url, 1) as (one,):
-        since = time.monotonic()
-        with pytest.raises(OSError):
-            for byte in b"GET /train.csv HTTP/1.0\r\nX: " + b"x" * 200:
-                one.sendall(bytes([byte]))
-                time.sleep(0.05)
-        assert time.monotonic() - since < 5
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C can be sent on Windows")
@@ -142,7 +107,7 @@ def test_the_command_prints_the_address_serves_and_stops(folder, home, monkeypat
         said += process.stdout.readline()
     port = re.search(r"WORKSHOP_MIRROR=http://\d+\.\d+\.\d+\.\d+:(\d+)\n", said)[1]
     monkeypatch.setenv("WORKSHOP_MIRROR", f"127.0.0.1:{port}")
-    with pytest.raises(FileNotFoundError, match="Found: train.csv, test.csv"):
+    with pytest.raises(FileNotFoundError, match="AOI needs a log-in"):
         fetch("aoi")
     assert get(f"http://127.0.0.1:{port}/train.csv").content == FILES["train.csv"]
     assert process.stdout.readline() == "127.0.0.1 has train.csv\n"

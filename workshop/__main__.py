@@ -35,18 +35,18 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(calls=calls)
         return command
 
-    doctor = add("doctor", _doctor, "look at this machine and say what is missing")
+    doctor = add("doctor", "doctor:main", "look at this machine and say what is missing")
     doctor.add_argument("--paste", action="store_true", help="with more, to ask for help with")
     run = add("run", "notebooks:run", "execute the notebooks in order into build/")
     run.add_argument("--data", choices=("sample", "real"), help="which data to use")
     test = add("test", "notebooks:test", "run every check that CI runs")
     lab = add("lab", "room:lab", "open JupyterLab on your own copy of the notebooks")
     lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
-    learner = add("learner", _learner, "cut or renew your own copies of the notebooks")
-    learner.add_argument("folder", nargs="?", metavar="DIR", help="instead of workbook/")
+    learner = add("learner", "room:learner", "cut or renew your own copies of the notebooks")
+    learner.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="not workbook/")
     learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
     add("samples", _samples, "prepare the sample data sets now, not at their first use")
-    data = add("data", _data, "get a real data set or weights; alone: what is here")
+    data = add("data", "own:data", "get a real data set or weights; alone: what is here")
     data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10; or my_pictures")
     data.add_argument(
         "--from", dest="source", type=Path, metavar="DIR", help="or a USB stick, a zip"
@@ -69,42 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _doctor(paste: bool) -> int:
-    from workshop import doctor
-
-    checks = doctor.examine()
-    print(doctor.paste(checks) if paste else f"{doctor.report(checks)}\n{doctor.verdict(checks)}")
-    return int(any(check.status == "FAIL" for check in checks))
-
-
-def _learner(folder: str | None, fresh: bool) -> None:
-    from helpers.catalog import home
-    from workshop.room import learner
-
-    print(learner(Path(folder or home() / "workbook"), fresh))
-
-
 def _samples() -> None:
     from helpers.catalog import DATA_SETS
     from helpers.samples import sample_folder
 
     for facts in DATA_SETS.values():
         print(f"{facts.title}: {sample_folder(facts)}", flush=True)
-
-
-def _data(name: str | None, source: str | None) -> None:
-    from helpers.catalog import DATA_SETS
-    from workshop import fetch
-    from workshop.own import own
-
-    if name in DATA_SETS or name in fetch.WEIGHTS:
-        fetch.fetch(name, source)
-    elif name:
-        own(name, source)
-    elif source:
-        fetch.take(source)
-    else:
-        print(fetch.table())
 
 
 def _predict(run: str, pictures: list[str]) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from helpers.catalog import REPOSITORY, home
 
 OURS = {"helpers", "workshop", "draw", "tests"}
+PAIR = "python -m pip install --force-reinstall torch torchvision"
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,6 @@ class Check:
     def __str__(self) -> str:
         line = f"{f'[{self.status}]':7}{self.name}: {self.found}"
         return f"{line}\n       -> {self.advice}" if self.advice else line
-
-
-def user_home() -> Path | None:
-    """Return the user's home folder; None where there is neither HOME nor a known user."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
 
 
 def can_write(folder: Path) -> bool:
@@ -55,8 +48,8 @@ def machine() -> Check:
     import psutil
 
     memory = psutil.virtual_memory().total / 1e9
-    system = f"{platform.system()} {platform.machine()}, {memory:.1f} GB of memory"
-    found = f"Python {platform.python_version()} on {system}"
+    found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
+    found += f"{memory:.1f} GB of memory"
     if sys.version_info < (3, 11, 4):
         return Check("FAIL", found, "Install Python 3.11.4 or newer and set up again.")
     if memory < 4:
@@ -93,35 +86,23 @@ def packages() -> Check:
     """Check that the packages are installed, in versions that were tried."""
     found = versions()
     missing = [one for one in found if found[one] is None]
-    other = [one for one in found if one not in missing and found[one] not in one.specifier]
-    listed = " ".join(f'"{one}"' for one in missing or other)
+    other = [one for one in found if found[one] and found[one] not in one.specifier]
+    advice = "python -m pip install " + " ".join(f'"{one}"' for one in missing or other)
     if missing:
-        return Check("FAIL", f"not installed: {listed}", f"python -m pip install {listed}")
+        return Check("FAIL", f"not installed: {', '.join(one.name for one in missing)}", advice)
     if other:
         strange = ", ".join(f"{one.name} {found[one]}" for one in other)
-        return Check("WARN", f"never tried with {strange}", f"python -m pip install {listed}")
+        return Check("WARN", f"never tried with {strange}", advice)
     return Check("OK", f"{len(found)} of {len(found)} installed")
-
-
-def locked_pair() -> str:
-    """Return the versions of torch and torchvision that were tried together."""
-    lock = (REPOSITORY / "requirements.txt").read_text("utf-8")
-    return " ".join(re.findall(r"^torch(?:vision)?==[^\s;]+", lock, flags=re.M))
 
 
 def pytorch() -> Check:
     """Check that torch and torchvision can be imported and belong together."""
     import torch
+    import torchvision
 
-    try:
-        import torchvision
-
-        # compiled code, which works with its own torch only
-        torchvision.ops.nms(torch.ones(1, 4), torch.ones(1), 0.5)
-    except Exception as error:
-        found = f"torchvision does not fit torch {torch.__version__}: {_short(error)}"
-        advice = "Only pairs released together work. Install both again in one command: "
-        return Check("FAIL", found, f"{advice}python -m pip install {locked_pair()}")
+    # compiled code, which works with its own torch only
+    torchvision.ops.nms(torch.ones(1, 4), torch.ones(1), 0.5)
     return Check("OK", f"torch {torch.__version__} and torchvision {torchvision.__version__}")
 
 
@@ -132,26 +113,20 @@ def device() -> Check:
     from helpers.training import best_device
 
     chosen = best_device()
-    try:
-        (torch.ones(2, device=chosen) + 1).sum().item()
-    except Exception as error:
-        advice = "The GPU does not work with this PyTorch. Set CUDA_VISIBLE_DEVICES to nothing."
-        return Check("FAIL", f"{chosen} fails: {_short(error)}", advice)
-    if chosen.type not in ("cpu", "cuda"):
-        return Check("OK", f"GPU {'of Apple (MPS)' if chosen.type == 'mps' else chosen.type}")
+    (torch.ones(2, device=chosen) + 1).sum().item()
     if chosen.type == "cuda":
         build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
         return Check("OK", f"GPU {torch.cuda.get_device_name()} ({build})")
+    if chosen.type != "cpu":
+        return Check("OK", f"GPU {'of Apple (MPS)' if chosen.type == 'mps' else chosen.type}")
     found = f"CPU, {torch.get_num_threads()} threads (enough for every step)"
     listed = subprocess.getoutput("nvidia-smi -L", errors="replace")
     if "GPU 0" not in listed and not Path("/dev/nvidia0").exists():
         return Check("OK", found)
     advice = "Is CUDA_VISIBLE_DEVICES set to nothing? Else update the card's driver."
     if not torch.version.cuda:  # a build for CPUs
-        advice = (
-            "Choose CUDA on https://pytorch.org/get-started/locally/ and pass the ADDRESS shown: "
-            f"python -m pip install --force-reinstall {locked_pair()} --index-url ADDRESS"
-        )
+        advice = "Choose CUDA on https://pytorch.org/get-started/locally/ and pass the ADDRESS "
+        advice += f"shown: {PAIR} --index-url ADDRESS"
     return Check("WARN", f"{found}; this PyTorch does not see the NVIDIA card", advice)
 
 
@@ -164,11 +139,9 @@ def folders() -> Check:
     found = f"data/ and runs/ can be written, {gigabytes:.1f} GB free"
     if gigabytes < 0.3:
         return Check("FAIL", found, "Free at least 0.3 GB for the samples.")
-    mine = user_home()
-    if not (mine and can_write(mine)):
-        found += "; your home folder cannot" if mine else "; there is no home folder: HOME is unset"
+    if not can_write(Path.home()):
         advice = "`python -m workshop lab` does without. Otherwise set HOME to a folder of yours."
-        return Check("WARN", found, advice)
+        return Check("WARN", f"{found}; your home folder cannot", advice)
     if gigabytes < 2:
         return Check("WARN", found, "Enough for the samples, not for the real data.")
     return Check("OK", found)
@@ -176,20 +149,16 @@ def folders() -> Check:
 
 def opencv() -> Check:
     """Check that OpenCV can be imported, and reads a PNG from any path."""
-    try:
-        import cv2
-        import numpy as np
+    import cv2
+    import numpy as np
 
-        picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
-        with tempfile.TemporaryDirectory() as place:
-            file = Path(place, "Größe 数据.png")  # cv2.imread cannot open it on Windows
-            file.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-            back = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
-        same = np.array_equal(back, picture)
-        return Check("OK" if same else "FAIL", f"{cv2.__version__}, a PNG comes back whole: {same}")
-    except (ImportError, AttributeError) as error:  # a build that needs libGL; a rest of two builds
-        advice = "python -m pip install --force-reinstall --no-deps opencv-python-headless"
-        return Check("FAIL", f"import cv2 fails: {_short(error)}", advice)
+    picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, "Größe 数据.png")  # cv2.imread cannot open it on Windows
+        cv2.imencode(".png", picture)[1].tofile(file)
+        back = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    same = np.array_equal(back, picture)
+    return Check("OK" if same else "FAIL", f"{cv2.__version__}, a PNG comes back whole: {same}")
 
 
 def workers() -> Check:
@@ -221,18 +190,25 @@ CHECKS = {
     "OpenCV": opencv,
     "DataLoader workers": workers,
 }
+REMEDIES = {  # if the check itself breaks
+    "PyTorch": f"Only pairs released together work. Install both again in one command: {PAIR}",
+    "Device": "The GPU does not work with this PyTorch. Set CUDA_VISIBLE_DEVICES to nothing.",
+    # another build needs libGL; what is left of two builds has no imdecode
+    "OpenCV": "python -m pip install --force-reinstall --no-deps opencv-python-headless",
+}
 
 
 def examine() -> list[Check]:
     """Run every check; one that breaks is a finding, too."""
-    checks, advice = [], "Install what is listed: python -m pip install -r requirements.txt -e ."
+    checks, first = [], ""
     for name, check in CHECKS.items():
         try:
             found = check()
         except Exception as error:
-            found = Check("FAIL", f"cannot be checked: {_short(error)}", advice)
+            advice = first or REMEDIES.get(name, "python -m pip install -r requirements.txt -e .")
+            found = Check("FAIL", f"does not work: {_short(error)}", advice)
         if found.status == "FAIL" and check is file_names:
-            advice = "First rename the file that is named above."
+            first = "First rename the file that is named above."
         checks.append(replace(found, name=name))
     return checks
 
@@ -242,13 +218,13 @@ def report(checks: list[Check | str]) -> str:
     return "\n".join(["```", *map(str, checks), "```"])
 
 
-def paste(checks: list[Check]) -> str:
+def to_paste(checks: list[Check]) -> str:
     """Return the report with what a helper asks next, without your name."""
     listed = ", ".join(f"{one.name} {version}" for one, version in versions().items())
     settings = [f"{name}={value}" for name, value in os.environ.items() if "WORKSHOP_" in name]
     places = [f"Folder: {home()}", f"Python: {sys.executable}"]
     text = report([*checks, f"Versions: {listed}", f"Settings: {', '.join(settings)}", *places])
-    if name := getattr(user_home(), "name", ""):  # in some containers it is /
+    if name := Path.home().name:  # in some containers it is /
         text = re.sub(rf"(?<=[/\\]){re.escape(name)}(?=[/\\\n])", "…", text)
     text = re.sub("//[^/@ ]+@", "//", text)  # a name and a password in an address
     questions = "Step and cell: (for example step 07, the third code cell)\nWhat I did: \n"
@@ -261,6 +237,13 @@ def verdict(checks: list[Check]) -> str:
     if failed:
         return f"Not ready yet: {failed}. Do what the arrows say, then run this again."
     return "Ready: nothing failed."
+
+
+def main(paste: bool) -> int:
+    """Print the report with the verdict, or what to paste; return 1 if something failed."""
+    checks = examine()
+    print(to_paste(checks) if paste else f"{report(checks)}\n{verdict(checks)}")
+    return int(any(check.status == "FAIL" for check in checks))
 
 
 def _short(error: Exception) -> str:

@@ -1,10 +1,8 @@
 """The instructor's laptop gives a folder's archives and weights to the room."""
 
-import math
 import os
 import re
 import socket
-import time
 from contextlib import suppress
 from hashlib import file_digest
 from http.server import BaseHTTPRequestHandler
@@ -14,9 +12,6 @@ from socketserver import ThreadingTCPServer
 
 from helpers.catalog import DATA_SETS
 from workshop.fetch import SUMS, WEIGHTS, files
-
-HEAD_SECONDS, IDLE_SECONDS = 5.0, 30.0  # for a request to be here; without taking a byte
-MOST_CONNECTIONS = 32  # of one address; a room behind one router has one
 
 
 def serve(folder: Path, port: int = 8080) -> None:
@@ -44,37 +39,7 @@ class Mirror(ThreadingTCPServer):
                 self.sums[path.name] = file_digest(stream, "sha256").hexdigest()
         if not self.sums:
             raise FileNotFoundError(f"{folder} has no file that this workshop knows.")
-        self.connections = {}  # (address, by when its request must be here); threads change it
         super().__init__(("", port), _Handler)
-
-    def verify_request(self, request: socket.socket, client_address: tuple) -> bool:
-        """Let a connection in, if need be in the place of one that only waits."""
-        host, everybody = client_address[0], self.connections.copy()
-        same = {one: by for one, (other, by) in everybody.items() if other == host}
-        if len(same) >= MOST_CONNECTIONS:
-            oldest = min(same, key=same.get)
-            if same[oldest] == math.inf:  # all of them are being served
-                return False
-            self.hang_up(oldest)
-        self.connections[request] = (host, time.monotonic() + HEAD_SECONDS)
-        return True
-
-    def service_actions(self) -> None:
-        """Hang up on those whose request is not here in time; called twice a second."""
-        for request, (_, by) in self.connections.copy().items():
-            if by < time.monotonic():
-                self.hang_up(request)
-
-    def hang_up(self, request: socket.socket) -> None:
-        """End a connection from here; its thread wakes up and closes it."""
-        self.connections.pop(request, None)
-        with suppress(OSError):
-            request.shutdown(socket.SHUT_RDWR)
-
-    def shutdown_request(self, request: socket.socket) -> None:
-        """Forget a connection that has ended."""
-        self.connections.pop(request, None)
-        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: tuple) -> None:
         """Say nothing: an attendee who closes the lid is no fault of the server."""
@@ -83,11 +48,10 @@ class Mirror(ThreadingTCPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET, from a byte on if that is asked for; one request a connection."""
 
-    timeout = IDLE_SECONDS
+    timeout = 30.0  # seconds without a byte of the request, or without taking one
 
     def do_GET(self) -> None:
-        host, sums, name = self.client_address[0], self.server.sums, self.path.removeprefix("/")
-        self.server.connections[self.connection] = (host, math.inf)
+        sums, name = self.server.sums, self.path.removeprefix("/")
         # The name is looked up in the list, not on the disk: no spelling of .. leads out.
         if name == SUMS:
             file = BytesIO("".join(f"{sums[one]}  {one}\n" for one in sums).encode())
@@ -108,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             file.seek(start)  # Windows sends from here, Linux from `start`
             self.connection.sendfile(file, start)
         if name != SUMS:
-            print(f"{host} has {name}", flush=True)
+            print(f"{self.client_address[0]} has {name}", flush=True)
 
     def log_message(self, *args: object) -> None:
         """Say nothing of single requests."""

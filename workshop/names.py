@@ -4,7 +4,6 @@ import json
 import os
 import re
 import symtable
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -15,44 +14,30 @@ def load_ipython_extension(shell) -> None:
         shell.set_custom_exc((NameError,), _show)
 
 
-def advice(
-    name: str, notebook: Path, running: str = "", plain_python: Callable[[str], str] = str
-) -> str | None:
-    """Return which cell of a notebook's file to run so that a name is there, or None.
-
-    `running` is the source of the cell that wanted the name; `plain_python` translates a cell's
-    `%magic` lines.
-    """
+def advice(name: str, notebook: Path) -> str | None:
+    """Return which cell of a notebook's file to run so that a name is there, or None."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        sources = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
-    except (OSError, ValueError, LookupError, TypeError):  # not saved yet, renamed, no notebook
+    except (OSError, ValueError, LookupError):  # not saved yet, renamed, no notebook
         return None
-    heading, number, above, below, is_passed = "", 0, "", "", False
-    for kind, source in sources:
-        if kind == "markdown":
+    heading, number = "", 0
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
             heading = (re.findall(r"^#+ +(.+)$", source, flags=re.M) or [heading])[-1]
-        if kind != "code":
-            continue
-        number += 1
-        if source.strip() == running.strip() != "":
-            is_passed = True
-        elif name in _made_in(plain_python(source)):
-            place = f"in the cell under '{heading}' (code cell {number})"
-            if is_passed:
-                below = below or place
-            else:
-                above = place
-    where = above or (below and f"further down, {below}")
-    others = ", or all of them: Run > Run All Above Selected Cell" if above else ""
-    sentence = f"`{name}` is not there yet.\nIt is made {where}.\nRun that cell first{others}."
-    return sentence if where else None
+        number += cell["cell_type"] == "code"
+        if cell["cell_type"] == "code" and name in _made_in(source):
+            made = f"It is made in the cell under '{heading}' (code cell {number})."
+            run = "Run that cell first, or all of them: Run > Run All Above Selected Cell."
+            return f"`{name}` is not there yet.\n{made}\n{run}"
+    return None
 
 
 def _made_in(source: str) -> set[str]:
     """Return the names that a cell's code assigns, defines or imports."""
+    python = re.sub(r"^[%!].*", "", source, flags=re.M)  # without what only IPython knows
     try:
-        symbols = symtable.symtable(source, "cell", "exec").get_symbols()
+        symbols = symtable.symtable(python, "cell", "exec").get_symbols()
     except (SyntaxError, ValueError):
         return set()
     return {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}
@@ -66,9 +51,7 @@ def _show(
         trace = trace.tb_next
     sentence = None
     if error.name and trace.tb_frame.f_globals is shell.user_ns:  # this notebook's own name
-        cell = shell.history_manager.input_hist_raw[-1]
-        notebook = Path(os.environ["JPY_SESSION_NAME"])
-        sentence = advice(error.name, notebook, cell, shell.transform_cell)
+        sentence = advice(error.name, Path(os.environ["JPY_SESSION_NAME"]))
     if sentence is None:
         shell.showtraceback((kind, error, error.__traceback__), tb_offset=tb_offset)
         return None

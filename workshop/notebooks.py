@@ -47,8 +47,11 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
 
 def run(only: str | None = None, data: str | None = None) -> int:
     """Execute the notebooks in order; leave copies, HTML and run.json with the times in build/."""
+    from nbconvert import HTMLExporter  # slow to import
+
     os.environ |= {"WORKSHOP_DATA": data} if data else {}
-    rows = []
+    page = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="", mermaid_js_url="")
+    build, rows = home() / "build", []
     for file in notebook_files(only):
         print(f"{file.stem:28}", end="", flush=True)
         start, problem, notebook = time.perf_counter(), "", nbformat.read(file, as_version=4)
@@ -59,22 +62,14 @@ def run(only: str | None = None, data: str | None = None) -> int:
         seconds = round(time.perf_counter() - start, 1)
         print(f"{seconds:7.1f} s  {'FAILED' if problem else 'ok'}{problem}", flush=True)
         rows.append({"name": file.stem, "seconds": seconds, "ok": not problem})
-        _write_copies(notebook, file.stem)
+        replace(build / "notebooks" / file.name, partial(nbformat.write, notebook))
+        title = {"metadata": {"name": file.stem}}
+        html = page.from_notebook_node(for_reading(notebook), title)[0].encode()
+        replace(build / "html" / f"{file.stem}.html", partial(Path.write_bytes, data=html))
     times = {"total_seconds": round(sum(row["seconds"] for row in rows), 1), "notebooks": rows}
-    replace(home() / "build" / "run.json", lambda part: part.write_text(json.dumps(times)))
+    replace(build / "run.json", lambda part: part.write_text(json.dumps(times)))
     print(f"{len(rows)} notebooks in {times['total_seconds']} s. Copies and HTML are in build/.")
     return int(not all(row["ok"] for row in rows))
-
-
-def _write_copies(notebook: nbformat.NotebookNode, name: str) -> None:
-    """Write the executed notebook, and its HTML, which needs no network, to build/."""
-    from nbconvert import HTMLExporter  # slow to import
-
-    build = home() / "build"
-    replace(build / "notebooks" / f"{name}.ipynb", partial(nbformat.write, notebook))
-    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="", mermaid_js_url="")
-    html, _ = exporter.from_notebook_node(for_reading(notebook), {"metadata": {"name": name}})
-    replace(build / "html" / f"{name}.html", lambda part: part.write_text(html, "utf-8"))
 
 
 def save(only: str | None = None) -> None:
@@ -83,17 +78,15 @@ def save(only: str | None = None) -> None:
     Those before the wanted one are executed too, on the sample. 01 to 09 have one home, and those
     from 10 on another, so that they take nothing from the steps before.
     """
-    homes = {tens: fresh_home(f"execute-{tens}") for tens in "01"}
     chosen = notebook_files(only)
-    halves = {file.name[0] for file in chosen}
-    for file in notebook_files():
-        if file <= chosen[-1] and file.name[0] in halves:
-            os.environ |= homes[file.name[0]]
-            notebook = nbformat.read(file, as_version=4)
-            execute(notebook, file.parent)
-            if file in chosen:
-                replace(file, partial(nbformat.write, _settled(notebook)))
-                print(f"Executed and saved {file.name}.", flush=True)
+    for tens in sorted({file.name[0] for file in chosen}):
+        os.environ |= fresh_home(f"execute-{tens}")
+        for file in notebook_files(tens):
+            if file <= chosen[-1]:
+                execute(notebook := nbformat.read(file, as_version=4), file.parent)
+                if file in chosen:
+                    replace(file, partial(nbformat.write, _settled(notebook)))
+                    print(f"Executed and saved {file.name}.", flush=True)
 
 
 def fresh_home(name: str) -> dict[str, str]:
@@ -144,9 +137,8 @@ def clean() -> None:
     for name in DATA_SETS:  # a folder of your own pictures may hold a class called sample
         made += [*(home() / "data" / name).glob("sample*"), home() / "data" / name / "cache"]
     for folder in filter(Path.is_dir, made):
-        shutil.rmtree(folder, ignore_errors=True)
-        done = "Could not remove all of" if folder.exists() else "Removed"
-        print(f"{done} {folder.relative_to(home())}/")
+        shutil.rmtree(folder)
+        print(f"Removed {folder.relative_to(home())}/")
 
 
 def test(browser: bool = True) -> int:
@@ -162,7 +154,7 @@ def test(browser: bool = True) -> int:
 
 
 def _first_failing(name: str) -> str | None:
-    """Run the commands of a check until one fails, or is interrupted; return that one."""
+    """Run the commands of a check until one fails; return that one."""
     environment = os.environ | fresh_home(f"test-{name}") | {"OMP_NUM_THREADS": "1"}
     for command in CHECKS[name]:
         print(f"$ {command}", flush=True)

@@ -1,15 +1,27 @@
-"""Pictures of your own: brought from a folder or a zip, and what there is to know about them."""
+"""`python -m workshop data`: what it means, and pictures of your own, from a folder or a zip."""
 
 import shutil
 from functools import partial
 from pathlib import Path
 
-from helpers.catalog import data_folder, replace
+from helpers.catalog import DATA_SETS, data_folder, replace
 from helpers.images import is_hidden
 from helpers.own import can_be_class, own_facts
 from helpers.samples import unpack
 from helpers.survey import survey
-from workshop.fetch import LARGEST
+from workshop.fetch import LARGEST, WEIGHTS, fetch, lift, table, take
+
+
+def data(name: str | None, source: Path | None) -> None:
+    """Get data or weights, from `source` if there is one; without a name all of it, or a table."""
+    if name in DATA_SETS or name in WEIGHTS:
+        fetch(name, source)
+    elif name:
+        own(name, source)
+    elif source:
+        take(source)
+    else:
+        print(table())
 
 
 def own(name: str, source: Path | None = None) -> None:
@@ -20,7 +32,7 @@ def own(name: str, source: Path | None = None) -> None:
     if source and folder.exists():
         raise FileExistsError(f"{folder} is there already. Take another name, or move it away.")
     if source:
-        replace(folder, partial(_bring, Path(source).expanduser()))
+        replace(folder, partial(_bring, source))
     own_facts(name)
     print(*survey(name), sep="\n")
 
@@ -30,9 +42,4 @@ def _bring(source: Path, folder: Path) -> None:
         shutil.copytree(source, folder, ignore=lambda _, names: list(filter(is_hidden, names)))
     else:
         unpack(source, folder, LARGEST)
-    inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
-    if len(inside) == 1 and inside[0].is_dir():  # packed one folder too deep
-        deep = inside[0].rename(folder / ".deep")
-        for path in deep.iterdir():
-            path.rename(folder / path.name)
-        deep.rmdir()
+    lift(folder)

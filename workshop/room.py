@@ -54,9 +54,6 @@ def cut(notebook: nbformat.NotebookNode) -> bytes:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            marks = re.findall(f"{BEGIN}|{END}", cell.source)
-            if marks != [BEGIN, END] * cell.source.count(BEGIN):
-                raise ValueError(f"A marker has no partner in the cell: {cell.source[:60]}")
             cell.outputs, cell.execution_count = [], None
             cell.source = re.sub(f"{BEGIN}.*?{END}", STUB, cell.source, flags=re.DOTALL)
     notebook.metadata["workshop"] = NO_HASH
@@ -74,23 +71,23 @@ def _is_untouched(content: bytes) -> bool:
     return hashlib.sha256(text).hexdigest().encode() == found[1]
 
 
-def learner(folder: Path, fresh: bool = False) -> str:
-    """Bring the attendee's copies up to date, and say in a few lines what was done.
+def learner(folder: Path | None = None, fresh: bool = False) -> None:
+    """Bring the attendee's copies, in workbook/ or `folder`, up to date; print what was done.
 
     Whatever they changed is left alone or, with `fresh`, kept beside the new copy.
     """
-    done: dict[str, list[str]] = {"": [], "new": [], "updated": [], "kept": [], "moved": []}
+    folder = folder or home() / "workbook"
     folder.mkdir(parents=True, exist_ok=True)
+    done = {"here": [], "new": [], "updated": [], "kept": [], "moved": []}
     for file in notebook_files():
         kind, name = _renew(folder / file.name, cut(nbformat.read(file, as_version=4)), fresh)
         done[kind].append(name)
-    lines = [f"{len(done['new'])} new notebooks, {len(done['updated'])} brought up to date."]
+    print(f"{len(done['new'])} new notebooks, {len(done['updated'])} brought up to date.")
     if done["kept"]:
-        lines.append(f"Left alone, because you changed or ran them: {', '.join(done['kept'])}.")
-        lines.append("A fresh copy beside yours: python -m workshop learner --fresh")
+        print(f"Left alone, because you changed or ran them: {', '.join(done['kept'])}.")
+        print("A fresh copy beside yours: python -m workshop learner --fresh")
     if done["moved"]:
-        lines.append(f"Your old copies are kept as: {', '.join(done['moved'])}.")
-    return "\n".join(lines)
+        print(f"Your old copies are kept as: {', '.join(done['moved'])}.")
 
 
 def _renew(target: Path, content: bytes, fresh: bool) -> tuple[str, str]:
@@ -106,12 +103,12 @@ def _renew(target: Path, content: bytes, fresh: bool) -> tuple[str, str]:
     try:
         before = target.read_bytes()
         if before == content:
-            return "", target.name
+            return "here", target.name
         if not (fresh or _is_untouched(before)):
             return "kept", target.name
         target.rename(aside)
     except FileNotFoundError:  # another process was sooner, and makes a new one
-        return "", target.name
+        return "here", target.name
     _create(target, content)
     if not _is_untouched(aside.read_bytes()):
         return "moved", aside.name
@@ -121,8 +118,6 @@ def _renew(target: Path, content: bytes, fresh: bool) -> tuple[str, str]:
 
 def _create(target: Path, content: bytes) -> bool:
     """Make a file, whole at once, unless something has that name; return whether it was made."""
-    if os.path.lexists(target):
-        return False
     with (
         contextlib.suppress(FileExistsError),
         tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as place,
@@ -165,17 +160,17 @@ def with_slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def present_copies() -> Path:
-    """Copy the complete notebooks anew, as slides with their outputs, and return the folder.
+def present_copies(folder: Path) -> None:
+    """Copy the complete notebooks anew, as slides with their outputs; other files stay.
 
-    An instructor tries things and saves: that must not change notebooks/. Other files stay.
+    An instructor tries things and saves: that must not change notebooks/.
     """
-    folder = home() / "build" / "present"
     for file in notebook_files():
         notebook = with_slides(for_reading(nbformat.read(file, as_version=4)))
         replace(folder / file.name, partial(nbformat.write, notebook))
     shutil.copy(JUPYTER / "rise.css", folder)  # the name that jupyterlab-rise looks for
-    return folder
+    print("The complete notebooks, in build/present/. Slides: Alt+R in a notebook.")
+    print("The next start makes them anew. Save under another name what you want to keep.")
 
 
 def jupyter_environment() -> dict[str, str]:
@@ -184,37 +179,35 @@ def jupyter_environment() -> dict[str, str]:
     The user's folder may hold a kernel of another Python under the same name. Where the user's
     home cannot be written, Jupyter's own files go to build/jupyter/, too.
     """
-    place = home() / "build" / "jupyter"
+    place, variables = home() / "build" / "jupyter", {}
     kernel = json.dumps(get_kernel_dict(["--ext=workshop.names"]))
     replace(place / "kernels" / "python3" / "kernel.json", lambda part: part.write_text(kernel))
-    variables = {}
     for name, first in (("JUPYTER_PATH", place), ("JUPYTER_CONFIG_PATH", JUPYTER)):
         folders = [str(first), *os.environ.get(name, "").split(os.pathsep)]
         variables[name] = os.pathsep.join(dict.fromkeys(filter(None, folders)))
     if not can_write(Path.home()):
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
-            variables[name] = str(place / name.lower())
-        variables |= {"IPYTHONDIR": str(place / "ipython"), "MPLCONFIGDIR": str(place / "mpl")}
+        own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+        variables |= {name: str(place / name.lower()) for name in (*own, "MPLCONFIGDIR")}
     return variables
 
 
 def lab(present: bool = False, browser: bool = True) -> int:
     """Open JupyterLab on this machine only, and wait until it is stopped; return its exit code."""
-    if present:
-        folder = present_copies()
-        print("The complete notebooks, in build/present/. Slides: Alt+R in a notebook.")
-        print("The next start makes them anew. Save under another name what you want to keep.")
-    else:
-        folder = home() / "workbook"
-        print(learner(folder))
+    folder = home() / "build" / "present" if present else home() / "workbook"
+    present_copies(folder) if present else learner(folder)
     print("Stop it with Ctrl-C, twice.", flush=True)
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.open_browser={browser}"]
-    workspaces = home() / "build" / "jupyterlab" / folder.name  # which tabs were open
-    command += [f"--LabApp.workspaces_dir={workspaces}", "--log-level=WARN", "--allow-root"]
-    # no question to the network, and no warning of the kernel's about its connection
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    command += ["--LabApp.extension_manager=readonly", "--KernelManager.transport_encryption=auto"]
+    settings = {
+        "ServerApp.root_dir": folder,
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.open_browser": browser,
+        "LabApp.workspaces_dir": home() / "build" / "jupyterlab" / folder.name,  # open tabs
+        # no question to the network, and no warning of the kernel's about its connection
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        "LabApp.extension_manager": "readonly",
+        "KernelManager.transport_encryption": "auto",
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--log-level=WARN", "--allow-root"]
+    command += [f"--{name}={value}" for name, value in settings.items()]
     server = subprocess.Popen(command, env=os.environ | jupyter_environment())
     while True:
         try:

@@ -2,25 +2,9 @@
 
 # ruff: noqa: F401 (the names are for the notebooks: checks.lenet, …)
 from helpers.checks.feedback import EXERCISES
-from helpers.checks.layers import (
-    block,
-    corr2d,
-    flatten_size,
-    lenet,
-    new_head,
-    parameter_groups,
-)
-from helpers.checks.learning import (
-    average_over_ranks,
-    cross_entropy,
-    train_epoch,
-)
-from helpers.checks.pictures import (
-    collate,
-    dataset,
-    normalise_batch,
-    to_picture,
-)
+from helpers.checks.layers import block, corr2d, flatten_size, lenet, new_head, parameter_groups
+from helpers.checks.learning import average_over_ranks, cross_entropy, train_epoch
+from helpers.checks.pictures import collate, dataset, normalise_batch, to_picture
 from helpers.checks.reference import source
 from helpers.checks.results import (
     answer_or_pass,

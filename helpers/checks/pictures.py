@@ -8,14 +8,10 @@ import cv2
 import numpy as np
 import torch
 
-from helpers.checks.feedback import Wrong, exercise, same, two
+from helpers.checks.feedback import Wrong, as_tensor, exercise, same, two
 
 
-@exercise(
-    "03",
-    "AOIDataset",
-    "`__init__` only stores, with `self.`. `__getitem__` does the steps of the list, in order.",
-)
+@exercise("03", "AOIDataset", "`__init__` only stores; `__getitem__` does the steps of the list.")
 def dataset(answer: type) -> None:
     """Length, pixels, labels, transform and what is no picture: all are as they should be."""
     with tempfile.TemporaryDirectory(prefix="Größe-数据-") as place:  # no cv2.imread on Windows
@@ -55,9 +51,7 @@ def dataset(answer: type) -> None:
             except Exception as error:
                 found = f"{type(error).__name__}: {error}"
             if not (isinstance(found, str) and name in found):
-                cause = (
-                    "OpenCV gives None for what is no picture: raise an error that names the file."
-                )
+                cause = "OpenCV gives None for what is no picture: raise an error with the name."
                 raise Wrong(cause, found, f"ValueError: {name} …", f"For {name}: ")
         cv2.utils.logging.setLogLevel(level)
 
@@ -82,14 +76,11 @@ def to_picture(answer: Callable) -> None:
     """Channel, height, width, and every pixel in its place."""
     row = np.random.default_rng(0).integers(0, 256, 3072, dtype=np.uint8)
     expected, mixed = torch.from_numpy(row).view(3, 32, 32), torch.from_numpy(row).view(32, 32, 3)
-    found = answer(row)
-    if isinstance(found, np.ndarray):
-        found = torch.from_numpy(np.ascontiguousarray(found))
     mistakes = {
         "reshape(32, 32, 3) mixes the planes; they lie one after another.": mixed,
         "reshape(32, 32, 3) mixes the planes: use (3, 32, 32).": mixed.movedim(-1, 0),
     }
-    same(found, expected, "(channel, height, width) = (3, 32, 32).", mistakes)
+    same(as_tensor(answer(row)), expected, "(channel, height, width) = (3, 32, 32).", mistakes)
 
 
 @exercise("11", "normalise_batch", "mean and std need the shape (1, 3, 1, 1): `view`.")
