@@ -130,7 +130,8 @@ class Predictor:
         """Return the answer for one picture: the content of a file, or where it lies."""
         try:
             if not isinstance(content, bytes):
-                content = Path(content).read_bytes()
+                with Path(content).open("rb") as file:
+                    content = file.read(MOST_BYTES + 1)
             if len(content) > MOST_BYTES:
                 return Answer(f"it has over {MOST_BYTES / 1e6:.0f} MB. Make it smaller.")
             picture = open_picture(content)
@@ -175,7 +176,7 @@ def photo_input():
     """Return Gradio's picture component, which now gives the file as it came, not decoded."""
     import gradio as gr
 
-    uploads = home() / "build" / "uploads"
+    uploads = (home() / "build" / "uploads").resolve()
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
     shutil.rmtree(uploads, ignore_errors=True)  # a page that was killed may have left some
 
