@@ -13,7 +13,7 @@ from torch import Tensor
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no other program is started
 ENDINGS = ("png", "jpg", "jpeg", "jfif", "mpo", "webp", "bmp", "tif", "tiff", "gif", "ppm")
 MOST_PIXELS = 100_000_000  # a picture with more is a mistake or a bomb
-MOST_SCANS = 100  # of a JPEG, 12 if it is huge: each one decodes all of it again, and 12 are usual
+USUAL_SCANS = 12  # of a progressive JPEG, at most; each one decodes all of it again
 LEAST_SIDE, LONGEST = 16, 50  # pixels; times the shorter side
 
 
@@ -43,7 +43,7 @@ def open_picture(source: Path | bytes, channels: int = 3) -> Image.Image:
                 f"each way, at most {MOST_PIXELS / 1e6:.0f} million, and no strip"
             )
         scans = content.count(b"\xff\xda") if content[:2] == b"\xff\xd8" else 1
-        if scans > MOST_SCANS or scans * short * long > 12 * MOST_PIXELS:
+        if scans * short * long > USUAL_SCANS * MOST_PIXELS:
             raise ValueError(f"it is a JPEG with {scans} scans. Save it anew")
         ImageOps.exif_transpose(picture, in_place=True)  # as the camera was held
         if picture.mode.startswith("I;16"):  # Pillow's own conversion cuts at 255 and leaves white
@@ -86,19 +86,14 @@ def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:
     with Path(csv_file).open(encoding="utf-8-sig", newline="") as stream:
         table = csv.DictReader(stream, restval="")
         if not {"ID", "Label" if labelled else "ID"} <= set(names := table.fieldnames or []):
-            raise ValueError(
-                f"The first line of {csv_file} is {','.join(names)!r}; expected ID,Label, with "
-                "commas and in these letters."
-            )
+            found = f"The first line of {csv_file} is {','.join(names)!r}"
+            raise ValueError(f"{found}; expected ID,Label, with commas and in these letters.")
         for row in table:
             if not any(row.values()):  # a spreadsheet leaves empty rows at the end
                 continue
-            name = row["ID"]
-            path = PureWindowsPath(name)  # it knows / and C: and \\ on every system
+            name, path = row["ID"], PureWindowsPath(row["ID"])  # / and C: and \\ on every system
             if name in rows or path.anchor or ".." in path.parts:
                 problem = "is there already" if name in rows else "is outside its folder"
                 raise ValueError(f"{csv_file}, line {table.line_num}: {name!r} {problem}.")
             rows[name] = row.get("Label", "").strip()
-    if not rows:
-        raise ValueError(f"{csv_file} has no rows. It needs one line for each picture.")
     return rows

@@ -1,13 +1,13 @@
-"""Classes of your own, taught on the page: a few pictures of each, and one linear layer."""
+"""The page of a predictor: in one tab it answers, in the other you teach it classes of your own."""
 
-import threading
 import time
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers import serve
 from helpers.catalog import data_folder, replace
@@ -20,26 +20,20 @@ LEAST = 3  # pictures of a class
 SIDE = 1024  # pixels of a kept picture, at most
 
 
-class Teacher(serve.Predictor):
-    """A predictor that answers as another one does, until it has learned what is in data/taught.
+class Teacher:
+    """Keeps pictures of new classes in data/taught, and makes a predictor answer with those.
 
     Features are kept for each picture, so that only the linear layer is left to learn.
     """
 
-    def __init__(self, before: serve.Predictor) -> None:  # there is no run to load
-        self.before, self.folder, self.head = before, data_folder("taught"), None
-        self.facts, self.classes = before.facts, before.classes
-        self.limit, self.measured = before.limit, before.measured
-        self.device, self.lock = best_device(), threading.Lock()
+    def __init__(self, predictor: serve.Predictor) -> None:
+        self.predictor, self.folder = predictor, data_folder("taught")
         self.looks: dict[tuple[Path, int], tuple[Tensor, Tensor]] = {}  # features, point
 
     @cached_property
     def backbone(self) -> Backbone:
         """The pretrained network, loaded for the first picture."""
         return load_backbone()
-
-    model = property(lambda self: self.backbone.body)
-    prepare = property(lambda self: self.backbone.transform)
 
     def pictures(self) -> dict[str, list[Path]]:
         """Return the pictures of each class, also those that were put into the folder by hand."""
@@ -73,36 +67,35 @@ class Teacher(serve.Predictor):
         looks = [self._look(file) for files in found.values() for file in files]
         features, points = (torch.stack(part) for part in zip(*looks, strict=True))
         labels = torch.tensor([n for n, files in enumerate(found.values()) for _ in files])
-        head = train_head(features, labels).to(self.device)
-        self._remember(points)
-        nearest = self._distances(self.known).fill_diagonal_(torch.inf)
+        head = train_head(features, labels).to(best_device())
+        asked = self.predictor
+        asked.model, asked.prepare = (
+            nn.Sequential(self.backbone.body, head),
+            self.backbone.transform,
+        )
+        asked.classes = tuple(found)
+        asked.remember(points)
+        scaled = asked.scaled(points)
+        away = torch.cdist(scaled, scaled).fill_diagonal_(torch.inf)
         own = labels[:, None] == labels
-        near = nearest.masked_fill(~own, torch.inf).amin(dim=1)  # (N,) to the same class
-        far = nearest.masked_fill(own, torch.inf).amin(dim=1)  # and to the others
+        near = away.masked_fill(~own, torch.inf).amin(dim=1)  # (N,) to the same class
+        far = away.masked_fill(own, torch.inf).amin(dim=1)  # and to the others
         # a camera takes near copies, so the limit goes half the way to the other classes
-        self.limit = max(self.limit, (near.median() + far.median()).item() / 2)
-        self.head, self.classes = head, tuple(found)
+        asked.limit = max(asked.limit, (near.median() + far.median()).item() / 2)
         seconds = time.perf_counter() - start
         return (
             f"Learned {', '.join(found)} in {seconds:.1f} s. Of {len(labels)} pictures "
             f"{(near < far).sum()} are most like another one of their class."
         )
 
+    @torch.no_grad()
     def _look(self, file: Path) -> tuple[Tensor, Tensor]:
         key = file, file.stat().st_mtime_ns
         if key not in self.looks:
-            with torch.no_grad():
-                features, maps = super()._maps(open_picture(file))
+            picture = self.backbone.transform(open_picture(file))
+            features, maps = serve.look(self.backbone.body, picture)
             self.looks[key] = features.cpu(), serve.point_of(maps)
         return self.looks[key]
-
-    def _maps(self, picture: Image.Image) -> tuple[Tensor, Tensor]:
-        features, maps = super()._maps(picture)
-        return self.head(features), maps
-
-    def ask(self, content: bytes | str | Path) -> serve.Answer:
-        """Return the answer for one picture, as `Predictor.ask` does."""
-        return super().ask(content) if self.head else self.before.ask(content)
 
 
 def page(predictor: serve.Predictor):
@@ -110,22 +103,49 @@ def page(predictor: serve.Predictor):
     import gradio as gr
 
     teacher = Teacher(predictor)
+    title = f"{predictor.facts.title}: {', '.join(predictor.classes)}"
+
+    def ask(path: str | None):
+        if path is None:  # the picture was taken away
+            return "", None, None
+        answer = predictor.ask(path)
+        if answer.refusal:
+            return f"### No answer\n{answer.refusal[:1].upper()}{answer.refusal[1:]}", None, None
+        near = f"Distance {answer.score:.3g}, at most {predictor.limit:.3g}"
+        verdict = f"### {next(iter(answer.probabilities))}\n{near}: like what it learned from."
+        picture = answer.picture.copy()
+        picture.thumbnail((512, 512))
+        light = Image.fromarray((55 + 200 * answer.heat).astype(np.uint8)).resize(picture.size)
+        looked = Image.composite(picture, Image.new("RGB", picture.size), light)
+        return verdict, answer.probabilities, looked
 
     def counts() -> str:
         found = teacher.pictures().items()
         return "\n".join(f"- {label}: {len(files)} pictures" for label, files in found)
 
-    def keep(label: str, path: str | None):
-        said = "" if path is None else _said(teacher.keep, label, Path(path).read_bytes())
-        return said, counts(), None  # ready for the next picture
+    def said(call, *words) -> tuple[str, str]:
+        try:
+            return call(*words), counts()
+        except (OSError, ValueError) as error:
+            return str(error), counts()
 
-    asking = serve.page(teacher)
-    with gr.Blocks(title=asking.title, delete_cache=(60, 300)) as both:
+    def keep(label: str, path: str | None):
+        kept = said(teacher.keep, label, Path(path).read_bytes()) if path else ("", counts())
+        return *kept, None  # ready for the next picture
+
+    asked, photo = serve.photo_input(), serve.photo_input()  # first: Gradio gets its settings there
+    with gr.Blocks(title=title, delete_cache=(60, 300)) as both:
         with gr.Tab("Ask"):
-            asking.render()
+            gr.Markdown(f"# {title}\n{predictor.measured}")
+            with gr.Row():
+                asked.render()
+                with gr.Column():
+                    answer = [gr.Markdown(), gr.Label(label="Classes", num_top_classes=5)]
+                    answer.append(gr.Image(label="What it looked at", format="jpeg", buttons=[]))
         with gr.Tab("Teach"), gr.Row():
             with gr.Column():
-                name, photo = gr.Textbox(label="Name of the class"), serve.photo_input()
+                name = gr.Textbox(label="Name of the class")
+                photo.render()
             with gr.Column():
                 gr.Markdown(
                     "Name a class, then take or choose five to ten pictures of it, one after the "
@@ -133,16 +153,8 @@ def page(predictor: serve.Predictor):
                     "some. After Learn, the tab Ask answers with these classes."
                 )
                 list_, button = gr.Markdown(counts), gr.Button("Learn", variant="primary")
-                said = gr.Markdown()
-        photo.input(keep, [name, photo], [said, list_, photo], api_name="keep")
-        button.click(
-            lambda: (_said(teacher.learn), counts()), None, [said, list_], api_name="learn"
-        )
+                done = gr.Markdown()
+        asked.change(ask, asked, answer, api_name="ask")
+        photo.input(keep, [name, photo], [done, list_, photo], api_name="keep")
+        button.click(lambda: said(teacher.learn), None, [done, list_], api_name="learn")
     return both.queue(max_size=20)
-
-
-def _said(call, *words) -> str:
-    try:
-        return call(*words)
-    except (OSError, ValueError) as error:
-        return str(error)

@@ -4,7 +4,6 @@ import random
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageEnhance
@@ -13,16 +12,17 @@ from test_serve import in_bytes
 from helpers import serve, teach
 from helpers.catalog import FOOD, data_folder
 from helpers.images import open_picture
-from helpers.serve import Answer
+from helpers.serve import Predictor
 from helpers.teach import Teacher
 
 
 @pytest.fixture
-def before():
-    """What answers before anything is taught."""
-    return SimpleNamespace(
-        facts=FOOD, classes=FOOD.classes, limit=1.0, measured="", ask=lambda _: Answer("not yet.")
-    )
+def asked():
+    """A predictor of three other classes, without a network."""
+    predictor = Predictor.__new__(Predictor)
+    predictor.facts, predictor.classes = FOOD, FOOD.classes
+    predictor.limit, predictor.measured = 1.0, ""
+    return predictor
 
 
 def views(name, count, seed=0):
@@ -36,31 +36,36 @@ def views(name, count, seed=0):
         yield in_bytes(ImageEnhance.Brightness(part).enhance(rng.uniform(0.8, 1.2)))
 
 
-def test_it_learns_in_a_second_and_refuses_strangers(home, before):
-    teacher = Teacher(before)
-    assert str(teacher.ask(b"anything")) == "refused: not yet."
-    for name in ("lion", "tower"):
-        for number, content in enumerate(views(name, 8), start=1):
+def keep(teacher, **counts):
+    for name, count in counts.items():
+        for number, content in enumerate(views(name, count), start=1):
             assert teacher.keep(f" {name} ", content) == f"Kept: {name}/{number:04}.jpg"
+
+
+def test_it_learns_in_a_second_and_refuses_strangers(home, asked):
+    teacher = Teacher(asked)
+    keep(teacher, lion=8, tower=8)
     start = time.perf_counter()
     said = teacher.learn()
     assert time.perf_counter() - start < 1 and said.startswith("Learned lion, tower in 0.")
     assert "Of 16 pictures 16 are most like another one of their class" in said
     for name in ("lion", "tower"):
-        answers = [teacher.ask(content) for content in views(name, 8, seed=1)]
+        answers = [asked.ask(content) for content in views(name, 8, seed=1)]
         assert sum(bool(answer.refusal) for answer in answers) <= 1, answers
         assert all(next(iter(answer.probabilities)) == name for answer in answers)
-        assert answers[0].heat.ndim == 2 and teacher.classes == ("lion", "tower")
-    assert all(teacher.ask(content).refusal for content in views("cheetah", 4))
-    again = Teacher(before)  # what was kept is still there
-    assert again.learn().partition(" in ")[0] == "Learned lion, tower"
+        assert answers[0].heat.ndim == 2 and asked.classes == ("lion", "tower")
+    assert all(asked.ask(content).refusal for content in views("cheetah", 4))
+    assert "Of 16" in Teacher(asked).learn()  # what was kept is still there
 
 
-def test_the_folder_is_the_users(home, before):
-    teacher = Teacher(before)
-    for name in ("lion", "tower"):
-        for content in views(name, 3):
-            teacher.keep(name, content)
+def test_many_pictures_are_learned_too(home, asked):
+    keep(teacher := Teacher(asked), lion=30, tower=30)
+    assert "Of 60 pictures 60" in teacher.learn()
+    assert all(asked.ask(content).refusal for content in views("cheetah", 4))
+
+
+def test_the_folder_is_the_users(home, asked):
+    keep(teacher := Teacher(asked), lion=3, tower=3)
     folder = data_folder("taught")
     (folder / "lion" / "0002.jpg").unlink()
     (folder / "lion" / "notes.txt").write_text("no picture")
@@ -70,34 +75,30 @@ def test_the_folder_is_the_users(home, before):
     assert "Of 7 pictures" in teacher.learn()
     with Image.open(folder / "lion" / "0004.jpg") as kept:
         assert kept.format == "JPEG" and not kept.getexif()
-    (folder / "lion" / "bad.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"bad\.jpg is not a picture"):
-        teacher.learn()
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", "Train"])
-def test_a_name_that_cannot_be_a_folder_keeps_nothing(home, before, name):
+def test_a_name_that_cannot_be_a_folder_keeps_nothing(home, asked, name):
     with pytest.raises(ValueError, match="cannot be the name of a class"):
-        Teacher(before).keep(name, next(views("lion", 1)))
+        Teacher(asked).keep(name, next(views("lion", 1)))
     assert not data_folder("taught").exists()
 
 
-def test_too_little_is_said_and_what_was_learned_stays(home, before):
-    teacher = Teacher(before)
-    with pytest.raises(ValueError, match="the picture is not a picture"):
-        teacher.keep("lion", b"no picture")
+def test_too_little_is_said_and_what_was_learned_stays(home, asked):
+    teacher = Teacher(asked)
     with pytest.raises(ValueError, match="Two classes at least are needed, and there are 0"):
         teacher.learn()
-    for name, count in (("lion", 3), ("tower", 2)):
-        for content in views(name, count):
-            teacher.keep(name, content)
+    keep(teacher, lion=3, tower=2)
     with pytest.raises(ValueError, match="'tower' has fewer than 3 pictures"):
         teacher.learn()
-    assert teacher.ask(b"anything").refusal == "not yet."
+    (data_folder("taught") / "tower" / "bad.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"bad\.jpg is not a picture"):
+        teacher.learn()
+    assert asked.classes == FOOD.classes
 
 
 @pytest.mark.browser
-def test_it_is_taught_in_a_browser(home, before):
+def test_it_is_taught_in_a_browser(home, asked):
     """One class by the camera (Chromium's fake one), one by uploads; a stranger is refused."""
     from browsing import SHOTS, browser, new_page
 
@@ -108,7 +109,7 @@ def test_it_is_taught_in_a_browser(home, before):
         chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": content})
 
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    blocks = teach.page(before)
+    blocks = teach.page(asked)
     address = serve.launch(blocks)
     with browser(*camera) as opened, new_page(opened, 1280, 760) as page:
         page.goto(address)
