@@ -1,24 +1,20 @@
 """The networks, the convolution size formula, and an estimate of the memory they need."""
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 
-def conv_output_size(
-    size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
-) -> int:
+def conv_output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
     """Return the side of what a convolution or pooling layer puts out (see torch.nn.Conv2d).
 
     >>> conv_output_size(128, kernel=5), conv_output_size(124, kernel=2, stride=2)
     (124, 62)
     """
-    if min(size, kernel, stride, dilation) < 1 or padding < 0:
-        raise ValueError("Sizes, kernels and strides are whole numbers from 1 on.")
-    output = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    output = (size + 2 * padding - kernel) // stride + 1
     if output < 1:
         raise ValueError(
             f"A kernel of {kernel} does not fit into {size} pixels: use larger pictures."
@@ -92,39 +88,35 @@ def convolution(inputs: int, outputs: int, pool: bool = False) -> list[nn.Module
 ARCHITECTURES = {"LeNet": LeNet, "CompactVGG": CompactVGG}
 
 
-def memory_estimate(
-    model: nn.Module, picture: tuple[int, int, int], batch_size: int, moments: int = 2
-) -> dict[str, int]:
-    """Estimate the bytes that a training step needs, part by part; `picture` is (C, H, W).
+def memory_estimate(model: nn.Module, picture: Sequence[int], batch_size: int) -> dict[str, int]:
+    """Estimate the bytes that a training step with Adam needs, part by part.
 
-    `moments` is how many numbers the optimiser keeps for each trained weight: 0 for SGD, 1 with
-    momentum, 2 for Adam. Activations are what each layer puts out, kept for the backward pass.
+    `picture` is (C, H, W). Activations are what each layer puts out, kept for the backward pass.
     """
     weights = sum(p.nbytes for p in model.parameters())
     trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    parts = {"weights": weights, "gradients": trained, "optimiser": moments * trained}
-    parts["activations"] = batch_size * _activation_bytes(model, picture)
+    parts = {"weights": weights, "gradients": trained, "optimiser": 2 * trained}  # two moments
+    first = next(model.parameters())
+    one = torch.zeros(1, *picture, dtype=first.dtype, device=first.device)
+    # a layer whose output lies where its input does only views or overwrites it
+    outputs = [y for _, x, y in layer_outputs(model, one) if y.data_ptr() != x.data_ptr()]
+    parts["activations"] = batch_size * sum(tensor.nbytes for tensor in [one, *outputs])
     return parts | {"total": sum(parts.values())}
 
 
-def _activation_bytes(model: nn.Module, picture: tuple[int, int, int]) -> int:
-    """Return the bytes of one picture and of what each layer makes of it."""
-    first = next(model.parameters())
-    seen = [math.prod(picture) * first.element_size()]
+def layer_outputs(model: nn.Module, pictures: Tensor) -> list[tuple[nn.Module, Tensor, Tensor]]:
+    """Return each layer with its input and its output, in the order in which they work."""
+    seen = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if output.data_ptr() != inputs[0].data_ptr():  # else it only views or overwrites its input
-            seen.append(output.nbytes)
+        if not list(layer.children()):
+            seen.append((layer, inputs[0], output))
 
-    layers = [layer for layer in model.modules() if not list(layer.children())]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
     was_training = model.training
-    with torch.no_grad():
-        model.eval()(torch.zeros(1, *picture, dtype=first.dtype, device=first.device))
+    with torch.no_grad(), register_module_forward_hook(note):
+        model.eval()(pictures)
     model.train(was_training)
-    for hook in hooks:
-        hook.remove()
-    return sum(seen)
+    return seen
 
 
 def saved_bytes(model: nn.Module, batch: Tensor) -> int:
@@ -137,12 +129,10 @@ def saved_bytes(model: nn.Module, batch: Tensor) -> int:
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+        kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     device = next(model.parameters()).device
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        output = model(batch.to(device))  # holds what was saved, so that no address is used twice
-    del output
-    return sum(kept.values())
+        _ = model(batch.to(device))  # holds what was saved, so that no address is used twice
+    return sum(size for address, size in kept.items() if address not in weights)

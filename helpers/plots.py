@@ -1,6 +1,5 @@
 """Everything that draws: pictures, counts, curves and confusion matrices; nothing else does."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
@@ -8,43 +7,32 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib import font_manager
+from IPython.core.pylabtools import print_figure
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.font_manager import get_font_names
 from torch import nn
 
+from helpers.models import layer_outputs
+
 # Okabe and Ito's palette: distinct for colour-blind eyes too. Source: jfly.uni-koeln.de/color
-BLUE = "#0072B2"
-PALETTE = (BLUE, "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#009E73")
+PALETTE = ("#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#009E73")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 # for class names in Chinese, Japanese and Korean; matplotlib's own font has no such letters
 EAST_ASIAN = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "Microsoft YaHei", "Malgun Gothic")
 EAST_ASIAN += ("Yu Gothic", "PingFang", "Hiragino Sans", "Apple SD Gothic", "Droid Sans Fallback")
-FIRST_EAST_ASIAN = "\u2e80"  # the letters behind it are theirs
-FONTS = {font.name for font in font_manager.fontManager.ttflist}
+FONTS = ["DejaVu Sans", *sorted(n for n in get_font_names() if n.startswith(EAST_ASIAN))]
 
-plt.rcParams.update(
-    {
-        "font.family": ["DejaVu Sans", *sorted(n for n in FONTS if n.startswith(EAST_ASIAN))],
-        "axes.prop_cycle": plt.cycler(color=PALETTE),
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlelocation": "left",
-        "axes.titlesize": 15,
-        "figure.dpi": 80,
-        "figure.facecolor": "white",  # readable in a dark JupyterLab too
-        "font.size": 13,
-        "lines.linewidth": 2.5,
-    }
-)
+plt.rc("axes", prop_cycle=plt.cycler(color=PALETTE), titlelocation="left", titlesize=15)
+plt.rc("axes.spines", right=False, top=False)
+plt.rc("figure", dpi=80, facecolor="white")  # readable in a dark JupyterLab too
+plt.rc("font", family=FONTS, size=13)
+plt.rc("lines", linewidth=2.5)
 
 
 def show_pictures(
-    pictures: Sequence | torch.Tensor,
-    titles: Sequence[str] = (),
-    columns: int = 6,
-    heading: str = "",
+    pictures: Sequence, titles: Sequence[str] = (), columns: int = 6, heading: str = ""
 ) -> None:
     """Show pictures side by side, in true brightness.
 
@@ -54,52 +42,32 @@ def show_pictures(
     if not len(pictures):
         pictures, titles = [np.ones((8, 8))], ["none"]
     columns = min(columns, len(pictures))
-    side = min(2.8, 12 / columns)  # inches
     rows = -(-len(pictures) // columns)
-    heights = [1.15 if len(titles) else 1.0] * rows
-    _, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(side * columns, side * sum(heights) + 0.4 * bool(heading)),
-        squeeze=False,
-        layout="constrained",
-    )
+    side = min(2.8, 12 / columns)  # inches
+    size = side * columns, side * rows * (1.15 if len(titles) else 1) + 0.4 * bool(heading)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat[len(pictures) :]:
         axis.axis("off")
     for number, (axis, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
         _draw(axis, picture)
         if len(titles):
-            axis.set_title(titles[number], fontsize=12, loc="center", color="black")
-    if heading:
-        axes[0, 0].figure.suptitle(heading, x=0.01, ha="left", fontsize=15)
-    in_colour = any(3 in np.asarray(picture).shape for picture in pictures)
-    _show(photographs=in_colour)
+            axis.set_title(titles[number], fontsize=12, loc="center")
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=15)
+    _show()
 
 
-def _show(photographs: bool = False) -> None:
-    """Show the figure, in a notebook with a description for those who cannot see it.
-
-    Photographs go as JPEG, which takes a fifth of the room.
-    """
-    letters = "".join(text.get_text() for text in plt.gcf().findobj(Text))
-    if len(plt.rcParams["font.family"]) == 1 and max(letters, default="") >= FIRST_EAST_ASIAN:
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # there is one for each letter
-        print("Boxes are letters that no font here has. Install Noto Sans CJK, restart the kernel.")
+def _show() -> None:
+    """Show the figure, in a notebook with a description for those who cannot see it."""
     if "inline" not in plt.get_backend():
         plt.show()
         return
-    from IPython.core.pylabtools import print_figure
-    from IPython.display import display
-
-    figure, kind = plt.gcf(), "jpeg" if photographs else "png"
-    options = {"pil_kwargs": {"quality": 85}} if photographs else {}
-    data = print_figure(figure, kind, base64=True, **options)
+    figure = plt.gcf()
+    images = [image for axis in figure.axes for image in axis.images]
+    in_colour = any(image.get_array().ndim == 3 for image in images)  # a fifth of the bytes as JPEG
+    kind, options = ("jpeg", {"pil_kwargs": {"quality": 85}}) if in_colour else ("png", {})
     mime = f"image/{kind}"
-    display(
-        {mime: data, "text/plain": repr(figure)},
-        raw=True,
-        metadata={mime: {"alt": describe(figure)}},
-    )
+    data = {mime: print_figure(figure, kind, base64=True, **options), "text/plain": repr(figure)}
+    display(data, raw=True, metadata={mime: {"alt": describe(figure)}})
     plt.close(figure)
 
 
@@ -125,9 +93,16 @@ def _draw(axis: Axes, picture: torch.Tensor | np.ndarray) -> None:
         pixels = pixels.transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
     if pixels.dtype == np.uint8 or pixels.max(initial=0) > 10:  # floats of 0 to 255
         pixels = pixels / 255
-    axis.imshow(pixels.squeeze().clip(0, 1), cmap="gray", vmin=0, vmax=1)
+    axis.imshow(pixels.clip(0, 1), cmap="gray", vmin=0, vmax=1)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set(visible=True, color="0.7")  # a white picture would melt into the page
+
+
+def _write(axis: Axes, texts: np.ndarray, white: np.ndarray) -> None:
+    """Write a text into each cell, in white where that is True, else in black."""
+    for (row, column), text in np.ndenumerate(texts):
+        colour = "white" if white[row, column] else "black"
+        axis.text(column, row, text, ha="center", va="center", color=colour)
 
 
 def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[int]) -> None:
@@ -151,13 +126,10 @@ def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[i
         }
         for axis, (title, numbers) in zip(panels, named.items(), strict=True):
             most = np.nanmax(np.abs(numbers)) or 1
-            axis.imshow(numbers, cmap="gray", vmin=-most, vmax=most)
-            for (y, x), number in np.ndenumerate(numbers):
-                colour = "white" if number < 0 else "black"
-                text = "" if np.isnan(number) else f"{number:g}"
-                axis.text(x, y, text, ha="center", va="center", color=colour)
-            axis.set(xticks=[], yticks=[], facecolor="#d6e6f2")  # blue: not computed yet
-            axis.spines[:].set(visible=True, color="0.7")
+            _draw(axis, 0.5 + numbers / most / 2)
+            texts = np.vectorize(lambda number: "" if np.isnan(number) else f"{number:g}")(numbers)
+            _write(axis, texts, white=numbers < 0)
+            axis.set_facecolor("#d6e6f2")  # blue: not computed yet
             axis.set_title(title, fontsize=13)
         frame = plt.Rectangle((column - 0.5, row - 0.5), width, height, fill=False)
         frame.set(edgecolor=PALETTE[1], linewidth=4)
@@ -165,54 +137,38 @@ def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[i
     _show()
 
 
-def show_heat(
-    pictures: Sequence[torch.Tensor], maps: Sequence[torch.Tensor], titles: Sequence[str]
-) -> None:
-    """Show each picture (3, H, W), 0..1, and below it the same with a map (h, w) laid over it.
-
-    The maps are at least 0, and stretched over the pictures; bright is high.
-    """
+def show_heat(pictures: Sequence, maps: Sequence[torch.Tensor], titles: Sequence[str]) -> None:
+    """Show pictures (3, H, W), 0..1, and below each the same with a map (h, w) from 0 laid over."""
     _, axes = plt.subplots(2, len(pictures), figsize=(12, 4.6), squeeze=False, layout="constrained")
     for (above, below), picture, heat, title in zip(axes.T, pictures, maps, titles, strict=True):
         _draw(above, picture)
         above.set_title(title, fontsize=12, loc="center")
         _draw(below, picture.mean(dim=0, keepdim=True))
-        height, width = picture.shape[1:]
-        below.imshow(
-            heat.cpu().numpy(),
-            cmap="inferno",
-            alpha=0.6,
-            extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-            interpolation="bilinear",
-        )
-    _show(photographs=True)
+        over_it = {"extent": below.images[0].get_extent(), "interpolation": "bilinear"}
+        below.imshow(heat.cpu().numpy(), "inferno", alpha=0.6, **over_it)
+    _show()
 
 
 def show_network(network: nn.Module, size: int, title: str) -> None:
     """Show what each layer gives: as high as its side in pixels, as wide as it has channels.
 
-    Convolutions are dark, what a maximum pooling leaves of them is light, linear layers are flat.
     `network` takes pictures (1, C, size, size); on the device "meta" nothing is computed.
     """
-    given: list[tuple[nn.Module, tuple[int, ...]]] = []
-    kinds = {nn.Conv2d: BLUE, nn.MaxPool2d: PALETTE[4], nn.Linear: PALETTE[1]}
-    layers = [layer for layer in network.modules() if isinstance(layer, tuple(kinds))]
-    hooks = [
-        layer.register_forward_hook(lambda *a: given.append((a[0], tuple(a[2].shape[1:]))))
-        for layer in layers
+    colours = {nn.Conv2d: PALETTE[0], nn.MaxPool2d: PALETTE[4], nn.Linear: PALETTE[1]}
+    first = next(network.parameters())  # (outputs, channels, height, width)
+    nothing = torch.zeros(1, first.shape[1], size, size, device=first.device)
+    drawn = [
+        (kind, tuple(output.shape[1:]))
+        for layer, _, output in layer_outputs(network, nothing)
+        for kind in colours
+        if isinstance(layer, kind)
     ]
-    with torch.no_grad():
-        first = next(network.parameters())  # (outputs, channels, height, width)
-        network(torch.zeros(1, first.shape[1], size, size, device=first.device))
-    for hook in hooks:
-        hook.remove()
     _, axis = plt.subplots(figsize=(12, 3.8), layout="constrained")
     left, before = 0.0, None
-    for layer, shape in given:
+    for kind, shape in drawn:
         width, height = shape[0] / 12, shape[-1] if len(shape) > 1 else 4
-        colour = next(kinds[kind] for kind in kinds if isinstance(layer, kind))
-        axis.bar(left, height, width, align="edge", color=colour, edgecolor="white")
-        pooled = isinstance(layer, nn.MaxPool2d) and len(given) > 10  # there is no room for all
+        axis.bar(left, height, width, align="edge", color=colours[kind], edgecolor="white")
+        pooled = kind is nn.MaxPool2d and len(drawn) > 10  # there is no room for all
         if shape != before and not pooled:
             name = f"{shape[0]:,}" if len(shape) == 1 else f"{shape[0]} × {height} × {height}"
             axis.text(left, height + 4, name, fontsize=12, rotation=20)
@@ -245,7 +201,7 @@ def show_points(values: Mapping[str, Sequence[float]], title: str, xlabel: str) 
     _, axis = plt.subplots(figsize=(8, 0.5 * len(values) + 1.4), layout="constrained")
     for row, points in enumerate(values.values()):
         axis.plot(np.mean(points), row, "|", color="black", markersize=22, markeredgewidth=2.5)
-        axis.plot(points, [row] * len(points), "o", color=BLUE, markersize=9, alpha=0.5)
+        axis.plot(points, [row] * len(points), "o", color=PALETTE[0], markersize=9, alpha=0.5)
     if min(map(min, values.values())) < 0:
         axis.axvline(0, color="0.6", linewidth=1.5, zorder=0)
     axis.set_yticks(range(len(values)), list(values))
@@ -256,16 +212,9 @@ def show_points(values: Mapping[str, Sequence[float]], title: str, xlabel: str) 
 
 
 def show_lines(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    title: str,
-    xlabel: str,
-    ylabel: str,
-    top: float | None = None,
+    lines: Mapping[str, tuple], title: str, xlabel: str, ylabel: str, top: float | None = None
 ) -> None:
-    """Show curves (x, y), told apart by dashes as well as by colour; an empty name has no legend.
-
-    A curve may leave the picture at `top`.
-    """
+    """Show curves (x, y), told apart by dashes too; one may leave the picture at `top`."""
     _, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
     for (name, (x, y)), dashes in zip(lines.items(), cycle(DASHES), strict=False):
         axis.plot(x, y, linestyle=dashes, label=name)
@@ -280,25 +229,18 @@ def show_lines(
 
 
 def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:
-    """Show loss and accuracy of training (dashed) and validation (solid), one colour a run.
-
-    `histories` holds for each run's name what `helpers.training.fit` returned for it.
-    """
+    """Show what `fit` returned for each run: training dashed, validation solid, a colour a run."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-    for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
+    parts = (("train", "training", "--", 1.8), ("valid", "validation", "-", 2.8))
+    for axis, quantity, unit in zip(axes, ("loss", "accuracy"), ("", " in %"), strict=True):
         for colour, (name, history) in zip(cycle(PALETTE), histories.items(), strict=False):
-            scale = 100 if quantity == "accuracy" else 1
-            label = f"{name}, " if name else ""
-            for part, line, width in (("train", "--", 1.8), ("valid", "-", 2.8)):
+            for part, words, line, width in parts:
+                values = history[f"{part}_{quantity}"] * (100 if unit else 1)
+                label = f"{name}, {words}" if name else words
                 axis.plot(
-                    history["epoch"],
-                    scale * history[f"{part}_{quantity}"],
-                    line,
-                    color=colour,
-                    linewidth=width,
-                    label=f"{label}{'validation' if part == 'valid' else 'training'}",
+                    history["epoch"], values, line, color=colour, linewidth=width, label=label
                 )
-        axis.set(xlabel="epoch", ylabel="accuracy in %" if quantity == "accuracy" else "loss")
+        axis.set(xlabel="epoch", ylabel=quantity + unit)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0].set_ylim(bottom=0)
@@ -314,18 +256,9 @@ def show_confusion(confusion: pd.DataFrame, title: str) -> None:
     side = 0.75 * len(counts) + 2
     _, axis = plt.subplots(figsize=(side + 1, side - 0.5), layout="constrained")
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(counts.shape):
-        axis.text(
-            column,
-            row,
-            counts[row, column] or "·",
-            ha="center",
-            va="center",
-            color="white" if shares[row, column] > 0.5 else "black",
-        )
-    ticks = range(len(counts))
-    axis.set_xticks(ticks, confusion.columns, rotation=35, ha="right")
-    axis.set_yticks(ticks, confusion.index)
+    _write(axis, np.where(counts, counts, "·"), white=shares > 0.5)
+    axis.set_xticks(range(len(counts)), confusion.columns, rotation=35, ha="right")
+    axis.set_yticks(range(len(counts)), confusion.index)
     axis.spines[:].set_visible(False)
     axis.set(title=title, xlabel="predicted", ylabel="true")
     _show()

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.datasets import ImageFolder
-from torchvision.models import WeightsEnum
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
@@ -46,7 +45,11 @@ class Backbone:
     @property
     def mark(self) -> str:
         """A fingerprint of the weights: a head that was trained on top belongs to them alone."""
-        return fingerprint(self.network)
+        digest = hashlib.sha256()
+        for name, tensor in self.network.state_dict().items():
+            content = tensor.cpu().contiguous().flatten().view(torch.uint8).numpy()
+            digest.update(name.encode() + content.data)
+        return digest.hexdigest()[:16]
 
 
 class Body(nn.Module):
@@ -59,29 +62,19 @@ class Body(nn.Module):
             self.last, self.outputs = "", network.num_features
             return
         linear = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
-        self.last, layer = linear[-1] if linear else ("", None)
-        if layer is None or layer.out_features != len(IMAGENET):
+        if not linear or linear[-1][1].out_features != len(IMAGENET):
             raise ValueError("It does not end in a linear layer for the 1,000 classes of ImageNet.")
+        self.last, layer = linear[-1]
         self.outputs = layer.in_features
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return features (N, outputs) for pictures (N, 3, size, size)."""
         if not self.last:
             return self.network(pictures)
-        _, features = call_and_catch(self.network, self.last, pictures)
-        return features
-
-
-def call_and_catch(network: nn.Module, layer: str, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what a network makes of pictures, and what one of its layers was given."""
-    caught = []
-    hook = network.get_submodule(layer).register_forward_pre_hook(
-        lambda _, inputs: caught.append(inputs[0])
-    )
-    try:
-        return network(pictures), caught[-1]
-    finally:
-        hook.remove()
+        caught, layer = [], self.network.get_submodule(self.last)
+        with layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0])):
+            self.network(pictures)
+        return caught[-1]
 
 
 def load_backbone(name: str | None = None) -> Backbone:
@@ -90,9 +83,8 @@ def load_backbone(name: str | None = None) -> Backbone:
     Parameters
     ----------
     name : str, optional
-        A network of torchvision or timm. Its weights are looked for on this machine, then
-        downloaded. Without a name: the one in WORKSHOP_BACKBONE; or VGG16 where its weights are in
-        data/weights; or EfficientNet-Lite0, which is always here.
+        A network of torchvision or timm; its weights are downloaded unless they are here. Without
+        a name: that in WORKSHOP_BACKBONE; or VGG16 if it is in data/weights; or EfficientNet-Lite0.
 
     Returns
     -------
@@ -106,7 +98,8 @@ def load_backbone(name: str | None = None) -> Backbone:
     OSError
         If the weights are not here and cannot be downloaded.
     """
-    name = name or os.environ.get("WORKSHOP_BACKBONE") or _best_here()
+    has_vgg = (weights_folder() / VGG16.url.rsplit("/", 1)[-1]).is_file()
+    name = name or os.environ.get("WORKSHOP_BACKBONE") or ("vgg16" if has_vgg else LITE0)
     if name in torchvision.models.list_models(torchvision.models):
         network, settings = _from_torchvision(name)
     elif name == LITE0 or timm.is_model_pretrained(name):
@@ -124,31 +117,20 @@ def load_backbone(name: str | None = None) -> Backbone:
     return Backbone(name, network, body, body.outputs, size, v2.Compose(steps), classes)
 
 
-def weight_file(weights: WeightsEnum) -> Path:
-    """Return where the published weights of a torchvision network belong."""
-    return weights_folder() / weights.url.rsplit("/", 1)[-1]
-
-
-def _best_here() -> str:
-    return "vgg16" if weight_file(VGG16).is_file() else LITE0
-
-
 def _from_torchvision(name: str) -> tuple[nn.Module, tuple]:
     weights = torchvision.models.get_model_weights(name).DEFAULT
     network = torchvision.models.get_model(name)
-    weights_folder().mkdir(parents=True, exist_ok=True)
     options = {"check_hash": True, "weights_only": True}  # nothing in the file is run
     network.load_state_dict(weights.get_state_dict(model_dir=weights_folder(), **options))
     how = weights.transforms()
-    size = how.crop_size[0], how.mean, how.std, how.interpolation
-    return network, (how.resize_size[0], *size)
+    return network, (how.resize_size[0], how.crop_size[0], how.mean, how.std, how.interpolation)
 
 
 def _from_timm(name: str) -> tuple[nn.Module, tuple]:
     answers = timm.get_pretrained_cfg(name).num_classes  # DINO's have none, CLIP's are no classes
     options = {} if answers == len(IMAGENET) else {"num_classes": 0}
-    folder = weights_folder()
-    network = timm.create_model(name, pretrained=name != LITE0, cache_dir=folder, **options)
+    options |= {"pretrained": name != LITE0, "cache_dir": weights_folder()}
+    network = timm.create_model(name, **options)
     how = timm.data.resolve_model_data_config(network)
     size = how["input_size"][1]
     if name == LITE0:  # the package has other names for the same tensors, in the same order
@@ -160,11 +142,10 @@ def _from_timm(name: str) -> tuple[nn.Module, tuple]:
 
 
 def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
-    """Train a linear layer on features (N, outputs); it takes features as they are.
+    """Train a linear layer on features (N, outputs) as in step 10; it takes them as they are.
 
-    As in step 10. One number scales them all: a feature that is zero in twenty pictures has no
-    deviation of its own, and is not zero in the next picture. Ten real pictures of cats and dogs
-    give 95 % of 400 others so, and 49 % with each feature's own deviation; 200 give 99 %.
+    One number scales all features: one that is zero in twenty pictures has no deviation of its own.
+    So ten pictures of cats and dogs give 95 % of 400 others; each feature's own would give 49 %.
     """
     features = features.float()
     mean, scale = features.mean(dim=0), features.std(dim=0).mean()
@@ -183,35 +164,20 @@ def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
     return head
 
 
-def fingerprint(network: nn.Module) -> str:
-    """Return a name that changes when a weight of the network changes."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        bytes_ = tensor.cpu().contiguous().flatten().view(torch.uint8).numpy()
-        digest.update(name.encode() + bytes_.data)
-    return digest.hexdigest()[:16]
-
-
 class PhotoFolder(ImageFolder):
     """torchvision's ImageFolder over `picture_files`, read by `open_picture`."""
 
     def __init__(self, folder: Path, transform: Callable | None = None) -> None:
-        files = [
-            (str(file), file.relative_to(folder).parts) for file in picture_files(Path(folder))
-        ]
-        self.places = [(file, parts[0]) for file, parts in files if len(parts) > 1]
-        super().__init__(folder, transform, loader=open_picture)
+        files = picture_files(Path(folder))
+        self.places = {str(file): file.relative_to(folder).parts for file in files}
+        super().__init__(
+            folder, transform, loader=open_picture, is_valid_file=self.places.__contains__
+        )
 
     def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the folders with pictures, sorted, and their labels."""
-        names = sorted({name for _, name in self.places})
-        if not names:
-            raise FileNotFoundError(f"{directory} has no folder with pictures.")
+        names = sorted({first for first, *rest in self.places.values() if rest})
         return names, {name: label for label, name in enumerate(names)}
-
-    def make_dataset(self, directory, class_to_idx, *_, **__) -> list[tuple[str, int]]:
-        """Return the pictures with their labels."""
-        return [(file, class_to_idx[name]) for file, name in self.places]
 
 
 class FeatureCache:
@@ -219,7 +185,7 @@ class FeatureCache:
 
     Blocks of 256 pictures are computed, and each is written to a file of its own, in a folder whose
     name is a fingerprint of the weights, the transform and the picture files. So nothing stale is
-    served, an interrupted run goes on after its last block, and several processes can share one.
+    served, and an interrupted run goes on after its last block.
 
     Parameters
     ----------
@@ -234,32 +200,30 @@ class FeatureCache:
     def __init__(self, images: Dataset, backbone: Backbone, folder: Path) -> None:
         self.samples, self.backbone = images.samples, backbone
         mark = mark_of(images, backbone.name, backbone.mark, backbone.transform)
-        self.folder = Path(folder) / f"features-{mark}"
+        firsts = range(0, len(self.samples), AT_ONCE)
+        self.files = [Path(folder, f"features-{mark}", f"{n:07d}.safetensors") for n in firsts]
 
     def load(self) -> Pictures:
         """Return the features of all pictures, (N, outputs); compute what is not there yet."""
         self.compute()
-        features = torch.cat([load_file(file)["features"] for file in self._files()])
+        features = torch.cat([load_file(file)["features"] for file in self.files])
         return Pictures(features, torch.tensor([label for _, label in self.samples]))
 
-    def compute(self, rank: int = 0, processes: int = 1) -> None:
-        """Compute what is not there yet: all of it, or the share of one of several processes."""
-        missing = [file for file in self._files()[rank::processes] if not file.is_file()]
+    def compute(self) -> None:
+        """Compute what is not there yet."""
+        missing = [file for file in self.files if not file.is_file()]
         if not missing:
             return
         with ThreadPoolExecutor() as threads:
             options = {"unit": " pictures", "unit_scale": AT_ONCE}
             for file in tqdm(missing, "Computing features once", **options):
-                rows = range(int(file.stem), min(int(file.stem) + AT_ONCE, len(self.samples)))
-                features = self._features(torch.stack(list(threads.map(self._picture, rows))))
+                first = int(file.stem)
+                samples = self.samples[first : first + AT_ONCE]
+                features = self._features(torch.stack(list(threads.map(self._picture, samples))))
                 replace(file, lambda part, f=features: save_file({"features": f}, part))
 
-    def _files(self) -> list[Path]:
-        firsts = range(0, len(self.samples), AT_ONCE)
-        return [self.folder / f"{first:07d}.safetensors" for first in firsts]
-
-    def _picture(self, row: int) -> Tensor:
-        return self.backbone.transform(open_picture(self.samples[row][0]))
+    def _picture(self, sample: tuple[Path, int]) -> Tensor:
+        return self.backbone.transform(open_picture(sample[0]))
 
     @torch.no_grad()
     def _features(self, pictures: Tensor) -> Tensor:

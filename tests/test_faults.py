@@ -13,7 +13,6 @@ import stat
 import struct
 import sys
 import tarfile
-import warnings
 import zipfile
 import zlib
 from http.client import HTTPConnection
@@ -46,7 +45,7 @@ def each(table):
 
 SMALL = 1_000_000  # bytes that an archive here may unpack to
 LINK, HARD, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE
-FOLDER, PAX, TAR_END = tarfile.DIRTYPE, tarfile.XHDTYPE, bytes(1024)
+FOLDER, TAR_END = tarfile.DIRTYPE, bytes(1024)
 
 
 def member(name, kind=tarfile.REGTYPE, target="", size=0, **headers):
@@ -69,26 +68,22 @@ def tar(*entries):
     return make
 
 
-def zipped(*entries, method=zipfile.ZIP_DEFLATED, swap=(b"", b"")):
+def zipped(*entries, swap=(b"", b"")):
     """Write names and (name, contents); at last swap bytes of the whole archive for others."""
 
     def make(path):
-        with zipfile.ZipFile(path, "w", method) as bundle, warnings.catch_warnings(action="ignore"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
             for entry in entries:
                 info, body = entry if isinstance(entry, tuple) else (entry, b"x")
-                bundle.writestr(info, body, method)
+                bundle.writestr(info, body, zipfile.ZIP_DEFLATED)
         path.write_bytes(path.read_bytes().replace(*swap))
 
     return make
 
 
-def raw(*blocks, times=1):
-    return lambda path: path.write_bytes(b"".join(blocks) * times)
-
-
-def packed(*blocks, times=1):
+def packed(*blocks):
     """Write what tarfile's own writer would not write."""
-    return raw(gzip.compress(b"".join(blocks) * times, 1))
+    return lambda path: path.write_bytes(gzip.compress(b"".join(blocks), 1))
 
 
 ZIP_LINK = zipfile.ZipInfo("link")
@@ -98,7 +93,7 @@ SPARSE = {"GNU.sparse.map": "0,600000,0,600000", "GNU.sparse.size": "21"}
 MANY, DEEP = [str(n) for n in range(201)], [f"{n}/" + "a/" * 40 + "1.jpg" for n in range(30)]
 NAMES = ["a/1.jpg", "Größe 数据/2", "3"]
 LIBRARY = tarfile.TarError, zipfile.BadZipFile, zlib.error, NotImplementedError
-PLAIN, TOO_MUCH = "is no plain file", "holds more than 1 MB, "
+PLAIN, TOO_MUCH = "is no plain file", "holds more than 1 MB or "
 ARCHIVES = {
     "honest.tgz": (tar("a/1.jpg", member("b", FOLDER), "Größe 数据/2", "./3"), NAMES),
     "leads out.tgz": (tar("good", "../evil"), "outside the destination"),
@@ -111,13 +106,9 @@ ARCHIVES = {
     "bomb.tgz": (tar("good", ("zeros", bytes(SMALL))), TOO_MUCH),
     "size below zero.tgz": (packed(member("a", size=-512).tobuf(), TAR_END), TOO_MUCH + "|invalid"),
     "entries.tgz": (tar(*MANY), TOO_MUCH),
-    "folders.tgz": (tar(*(member(name, FOLDER) for name in MANY[:150])), TOO_MUCH),
     "deep folders.tgz": (tar(*DEEP), TOO_MUCH),
     "deep name.tgz": (tar("a/" * 2000 + "1.jpg"), TOO_MUCH),
-    "header.tgz": (packed(member("x", PAX, size=9 * SMALL).tobuf(), bytes(SMALL)), "has a header"),
-    "chained headers.tgz": (packed(member("x", PAX).tobuf(), times=2000), "recursion"),
     "behind the end.tgz": (packed(member("a").tobuf(), TAR_END, bytes(9 * SMALL)), "goes on after"),
-    "twice.tgz": (tar(("a", b"1"), ("a", b"2")), ["a"]),
     "honest.zip": (zipped("a/1.jpg", "b/", "Größe 数据/2", "./3"), NAMES),
     "leads out.zip": (zipped("good", "../evil", "a/../../evil"), ["a/evil", "evil", "good"]),
     "absolute.zip": (zipped("/evil"), ["evil"]),
@@ -126,8 +117,6 @@ ARCHIVES = {
     "size too low.zip": (zipped(("zeros", bytes(5 * SMALL)), swap=LIE), "Bad CRC"),
     "entries.zip": (zipped(*MANY), TOO_MUCH),
     "deep folders.zip": (zipped(*DEEP), TOO_MUCH),
-    "unusual.zip": (zipped(("a", bytes(9)), method=zipfile.ZIP_LZMA), "in an unusual way"),
-    "twice.zip": (zipped(("a", b"1"), ("a", b"2")), ["a"]),
 }
 
 
@@ -137,8 +126,7 @@ def below(folder):
 
 @each(ARCHIVES)
 def test_archives(name, make, outcome, tmp_path, monkeypatch):
-    monkeypatch.setattr(samples, "MOST_ENTRIES", 200)
-    monkeypatch.setattr(samples, "MOST_FOLDERS", 100)
+    monkeypatch.setattr(samples, "MOST_PATHS", 200)
     (tmp_path / "a" / "b").mkdir(parents=True)
     archive, out = tmp_path / "a" / "b" / name, tmp_path / "a" / "b" / "out"
     make(archive)
