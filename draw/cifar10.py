@@ -10,11 +10,11 @@ from io import BytesIO
 
 import cv2
 import numpy as np
+from tqdm.contrib.concurrent import thread_map
 
 from draw.drawing import Array, Canvas, photograph
 from draw.scenes import SCENES, SUBJECTS
 from helpers.catalog import CIFAR10
-from helpers.samples.aoi import draw_all
 
 CLASSES = CIFAR10.classes
 COUNTS = {"train": 500, "test": 500}  # pictures in each batch
@@ -44,7 +44,7 @@ def files(seed: int = 0) -> dict[str, bytes]:
         classes[name] = np.random.default_rng([seed, part, split]).permutation(order)
         for index, label in enumerate(classes[name]):
             jobs.append((label, np.random.default_rng([seed, part, label, index])))
-    pictures = iter(draw_all(draw, jobs))
+    pictures = iter(thread_map(draw, *zip(*jobs, strict=True), desc="Drawing pictures"))
     meta = {
         b"num_cases_per_batch": COUNTS["train"],
         b"label_names": [name.encode() for name in CLASSES],

@@ -8,8 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import cv2
-
-from helpers.samples.aoi import draw_all
+from tqdm.contrib.concurrent import thread_map
 
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 82, cv2.IMWRITE_JPEG_OPTIMIZE, 1)
 
@@ -20,7 +19,8 @@ def draw_jpegs(draw: Callable, jobs: dict[str, tuple]) -> dict[str, bytes]:
     def jpeg(*job: object) -> bytes:
         return cv2.imencode(".jpg", draw(*job)[..., ::-1], JPEG)[1].tobytes()
 
-    return dict(zip(jobs, draw_all(jpeg, list(jobs.values())), strict=True))
+    files = thread_map(jpeg, *zip(*jobs.values(), strict=True), desc="Drawing pictures")
+    return dict(zip(jobs, files, strict=True))
 
 
 def write_archive(path: Path, files: dict[str, bytes]) -> None:

@@ -46,19 +46,17 @@ def train_food(run: Path, epochs: int = 8, resume: bool = False) -> None:
 
 def share_checkpoint(accelerator: Accelerator, file: Path) -> None:
     """Give each machine the checkpoint of the first one, which alone writes it, or none."""
-    leads = accelerator.is_main_process
-    content = [file.read_bytes() if leads and file.is_file() else None]
-    broadcast_object_list(content)
-    if not leads and accelerator.is_local_main_process:
+    content = [file.read_bytes() if file.is_file() else b""]
+    broadcast_object_list(content)  # that of the first
+    if accelerator.is_local_main_process and not accelerator.is_main_process:
+        file.unlink(missing_ok=True)  # an old one would begin at another epoch than the first's
         if content[0]:
             replace(file, lambda part: part.write_bytes(content[0]))
-        else:
-            file.unlink(missing_ok=True)  # an old one would begin at another epoch than the first's
     accelerator.wait_for_everyone()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=train_food.__doc__)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true")
     train_food(run_folder("food", "parallel"), **vars(parser.parse_args()))

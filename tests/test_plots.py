@@ -28,17 +28,13 @@ CURVES = f"A chart. T; loss against epoch: {PARTS}; accuracy in % against epoch:
 NETWORK = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(196, 2))
 LINE, KERNEL = torch.ones(4, 4), torch.ones(2, 2)
 WINDOWS = "3 pictures. the picture, the window framed; products: their sum is 4; answers so far"
+LAYERS = "A chart. T: side in pixels against channels, or outputs"
 FIGURES = {  # what is said of it: what draws it
     "A chart. T: pictures": (plots.show_counts, [0, 0, 1], ["a", "b"], "T"),
     "A chart. T: in %": (plots.show_bars, {"a": 1.2, "b": 2}, "T", "in %"),
     "A chart. T: in m": (plots.show_points, {"a": [1, 2], "b": [-1]}, "T", "in m"),
     "A chart. T: y against epoch: x, y": (plots.show_lines, LINES, "T", "epoch", "y", 5),
-    "A chart. T: side in pixels against channels, or outputs": (
-        plots.show_network,
-        NETWORK,
-        9,
-        "T",
-    ),
+    LAYERS: (plots.show_network, NETWORK, 9, "T"),
     WINDOWS: (plots.show_windows, LINE, KERNEL, [8]),
     CURVES: (plots.show_curves, {"run": HISTORY}, "T"),
     "A picture. T: true against predicted": (plots.show_confusion, CONFUSION, "T"),
@@ -49,10 +45,7 @@ FIGURES = {  # what is said of it: what draws it
 
 
 @pytest.fixture(autouse=True)
-def figures(monkeypatch):
-    """Keep what would be shown."""
-    plt.close("all")
-    monkeypatch.setattr(plt, "show", lambda: None)
+def figures():
     yield
     plt.close("all")
 

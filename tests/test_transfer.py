@@ -92,8 +92,7 @@ def test_vgg16_is_taken_where_its_weights_are():
     theirs = torchvision.models.VGG16_Weights.DEFAULT.transforms()(photo())
     assert torch.allclose(picture[0], theirs, atol=1e-6)
     head = nn.Linear(4096, 2).requires_grad_(False)
-    names = {"nn": nn, "torch": torch, "backbone": backbone, "head": head}
-    names["device"] = best_device()
+    names = {"nn": nn, "torch": torch, "backbone": backbone, "head": head, "device": best_device()}
     exec(notebook_cell(10, "def activation_map"), names)
     assert names["activation_map"](picture[0]).shape == (14, 14)  # its ReLU works in place
 
@@ -114,15 +113,13 @@ def test_a_network_of_timm_by_its_name(monkeypatch):
 
 @pytest.mark.parametrize("answers", [0, 512])  # of DINO, and of CLIP's image tower
 def test_a_network_without_classes_of_imagenet_gives_features(monkeypatch, capsys, answers):
-    create = timm.create_model
+    create, about = timm.create_model, timm.get_pretrained_cfg("test_vit")
+    about = replace(about, num_classes=answers)
     monkeypatch.setattr(timm, "is_model_pretrained", lambda name: True)
     monkeypatch.setattr(
-        timm, "create_model", lambda name, num_classes, **options: create(name, num_classes=0)
+        timm, "create_model", lambda name, num_classes, **_: create(name, num_classes=0)
     )
-    about = timm.get_pretrained_cfg("test_vit")
-    monkeypatch.setattr(
-        timm, "get_pretrained_cfg", lambda name: replace(about, num_classes=answers)
-    )
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: about)
     backbone = load_backbone("test_vit")
     assert "weights without classes, 160×160 pixels" in capsys.readouterr().out
     assert backbone.classes == () and backbone.outputs == 64

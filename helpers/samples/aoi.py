@@ -6,13 +6,11 @@ share the kinds of film, so that neither brightness nor grain alone gives a clas
 """
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 SIZE = 512  # pixels along each side
 COUNTS = {"train": 720, "test": 120}
@@ -34,7 +32,7 @@ FILM_WEIGHTS = (
 )
 # As in genuine tables: three rows of train.csv slipped by one, and two pictures came twice, the
 # second time a little brighter. Step 13 finds them.
-SLIPPED = (633, 634, 635)  # each has the label of the next one, the last that of the first
+SLIPPED = {633: 634, 634: 635, 635: 633}  # this row has the label of that one
 TWICE = {126: 101, 140: 129}  # this picture is that one again
 BRIGHTER = 4  # of 255
 
@@ -43,11 +41,11 @@ ROWS = np.arange(SIZE, dtype=np.float32)[:, None]
 COLUMNS = np.arange(SIZE, dtype=np.float32)[None, :]
 
 
-def labels(split: str, seed: int = 0) -> Array:
+def labels(split: str) -> Array:
     """Return the class, 0 to 5, of each picture of "train" or "test"."""
     ends = np.rint(np.cumsum(CLASS_WEIGHTS) / CLASS_WEIGHTS.sum() * COUNTS[split])
     classes = np.repeat(np.arange(6), np.diff(ends, prepend=0).astype(int)).astype(np.int64)
-    return _generator(seed, split).permutation(classes)  # (N,) int64
+    return _generator(split).permutation(classes)  # (N,) int64
 
 
 def draw(label: int, rng: np.random.Generator) -> Array:
@@ -56,37 +54,29 @@ def draw(label: int, rng: np.random.Generator) -> Array:
     return np.clip(np.rint(DEFECTS[label](film, rng)), 0, 255).astype(np.uint8)
 
 
-def write(folder: Path, seed: int = 0) -> None:
+def write(folder: Path) -> None:
     """Make a folder with the pictures and tables of the genuine download."""
     jobs = []
     for split in COUNTS:
         (folder / f"{split}_images").mkdir(parents=True)
-        rows, told, again = ["ID,Label"], labels(split, seed), TWICE if split == "train" else {}
-        slipped = dict(zip(SLIPPED, SLIPPED[1:] + SLIPPED[:1], strict=True))
-        for index, label in enumerate(told):
+        slipped, twice = (SLIPPED, TWICE) if split == "train" else ({}, {})
+        rows, truth = ["ID,Label"], labels(split)
+        for index, label in enumerate(truth):
             name = f"{split}_{index:05d}.png"
-            rows.append(f"{name},{told[slipped.get(index, index)] if split == 'train' else ''}")
-            rng = _generator(seed, split, again.get(index, index))
-            brighter = BRIGHTER if index in again else 0
+            rows.append(f"{name},{truth[slipped.get(index, index)] if split == 'train' else ''}")
+            brighter, rng = BRIGHTER * (index in twice), _generator(split, twice.get(index, index))
             jobs.append((folder / f"{split}_images" / name, brighter, label, rng))
         (folder / f"{split}.csv").write_bytes("\n".join([*rows, ""]).encode())
-
-    # cv2.imwrite fails on Windows where the path holds letters outside ASCII.
-    def save(path: Path, brighter: int, *job: object) -> None:
-        picture = cv2.add(draw(*job), brighter)
-        path.write_bytes(cv2.imencode(".png", picture, PNG)[1])
-
-    draw_all(save, jobs)
+    thread_map(_save, *zip(*jobs, strict=True), desc="Drawing pictures")  # OpenCV lets them work
 
 
-def draw_all(draw: Callable, jobs: list[tuple]) -> list:
-    """Return what `draw` makes of each job's arguments, in order; OpenCV lets threads work."""
-    with ThreadPoolExecutor() as pool:
-        return list(tqdm(pool.map(draw, *zip(*jobs, strict=True)), "Drawing pictures", len(jobs)))
+def _save(path: Path, brighter: int, label: int, rng: np.random.Generator) -> None:
+    png = cv2.imencode(".png", cv2.add(draw(label, rng), brighter), PNG)[1]
+    path.write_bytes(png)  # cv2.imwrite fails on Windows where the path is not ASCII
 
 
-def _generator(seed: int, split: str, *index: int) -> np.random.Generator:
-    return np.random.default_rng([seed, list(COUNTS).index(split), *index])
+def _generator(split: str, *index: int) -> np.random.Generator:
+    return np.random.default_rng([0, list(COUNTS).index(split), *index])
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
