@@ -15,13 +15,14 @@ import requests
 import torch
 from PIL import Image
 
-from helpers import serve, teach
+from helpers import serve
 from helpers.catalog import AOI, data_folder
 from helpers.data import open_data
 from helpers.models import LeNet
 from helpers.serve import MOST_BYTES, Predictor
 from helpers.training import load_model, save_model, write_metrics
 from helpers.transfer import load_backbone
+from workshop import teach
 
 
 def in_bytes(picture, kind="PNG"):

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image, ImageEnhance
 from test_serve import in_bytes
 
-from helpers import serve, teach
+from helpers import serve
 from helpers.catalog import FOOD, data_folder
 from helpers.images import open_picture
 from helpers.serve import Predictor
-from helpers.teach import Teacher
+from workshop import teach
+from workshop.teach import Teacher
 
 
 @pytest.fixture

@@ -91,7 +91,8 @@ def _predict(run: str, pictures: list[str]) -> int:
 
 
 def _app(run: str) -> None:
-    from helpers import serve, teach
+    from helpers import serve
+    from workshop import teach
 
     page = teach.page(serve.Predictor(run))
     print(f"The page is at {serve.launch(page)} for this machine only. Ctrl-C ends it.", flush=True)
