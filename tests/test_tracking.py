@@ -93,5 +93,5 @@ def test_a_training_without_progress_ends_early(capsys):
         for epoch in range(1, epochs + 1):
             loggers[0].log(epoch, {"valid_loss": abs(epoch - 3) + 1.0})
 
-    cell("class Patience:", train_one=train_one)
+    cell("[Patience(5)]", **cell("class Patience:"), train_one=train_one)
     assert capsys.readouterr().out == "stopped after epoch 8\n"
