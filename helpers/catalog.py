@@ -172,5 +172,9 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as aside:
         part = Path(aside, path.name)
         write(part)
-        if not (part.is_dir() and path.is_dir()):  # else another process was first
-            part.replace(path)
+        try:
+            if not (part.is_dir() and path.is_dir()):
+                part.replace(path)
+        except OSError:
+            if not (part.is_dir() and path.is_dir()):  # else another process was sooner
+                raise

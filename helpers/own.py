@@ -118,8 +118,8 @@ def can_be_class(label: str) -> bool:
 
 def _folders(folder: Path) -> list[Path]:
     """Return the folders in a folder that hold pictures, in order: not our cache, not hidden."""
-    names = {name.partition("/")[0] for name in names_below(folder) if "/" in name}
-    return [folder / name for name in sorted(names)]
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]  # also what is linked
+    return [path for path in inside if not is_hidden(path.name) and names_below(path)]
 
 
 def names_below(folder: Path) -> list[str]:

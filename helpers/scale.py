@@ -49,9 +49,10 @@ def share_checkpoint(accelerator: Accelerator, file: Path) -> None:
     content = [file.read_bytes() if file.is_file() else b""]
     broadcast_object_list(content)  # that of the first
     if accelerator.is_local_main_process and not accelerator.is_main_process:
-        file.unlink(missing_ok=True)  # an old one would begin at another epoch than the first's
         if content[0]:
             replace(file, lambda part: part.write_bytes(content[0]))
+        else:  # an old one would begin at another epoch than the first's
+            file.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
 
 

@@ -53,6 +53,8 @@ class Predictor:
     fewer than 50 all are kept, as directions; the furthest from any other sets the limit.
     """
 
+    lock = threading.Lock()  # a page may ask while it is taught
+
     def __init__(self, run: str | Path) -> None:
         self.run = (home() / run).resolve()
         name, file = self.run.parent.name, self.run / "metrics.json"
@@ -137,15 +139,19 @@ class Predictor:
             picture = open_picture(content)
         except (OSError, ValueError) as error:
             return Answer(str(error))
-        logits, maps = look(self.model, self.prepare(picture))
+        with self.lock:
+            logits, maps = look(self.model, self.prepare(picture))
+            score = self._scores(point_of(maps)[None], self.neighbour).item()
+            limit, named = (
+                self.limit,
+                zip(self.classes, logits.softmax(dim=0).tolist(), strict=True),
+            )
         (slope,) = torch.autograd.grad(logits.max(), maps)
         # HiResCAM (Draelos and Carin, 2020): Grad-CAM averages the slopes over a map first
         heat = (slope * maps)[0].sum(dim=0).relu().detach().cpu()  # (h, w)
         heat = (heat / heat.max().clamp(min=1e-9)).numpy()
-        score = self._scores(point_of(maps)[None], self.neighbour).item()
-        refusal = f"this is unlike what it learned from (distance {score:.3g} > {self.limit:.3g})."
-        refusal = "" if score <= self.limit else refusal  # a score that is no number is refused
-        named = zip(self.classes, logits.softmax(dim=0).tolist(), strict=True)
+        refusal = f"this is unlike what it learned from (distance {score:.3g} > {limit:.3g})."
+        refusal = "" if score <= limit else refusal  # a score that is no number is refused
         probabilities = dict(sorted(named, key=lambda pair: -pair[1]))
         return Answer(refusal, probabilities, score, picture, heat)
 
@@ -206,7 +212,10 @@ async def gate(request, call_next):
     if "://" in path or "process_recording" in path:
         return PlainTextResponse("Nothing is fetched for you.", 403)
     size = request.headers.get("content-length", "0" if request.method in ("GET", "HEAD") else "")
-    if not size.isdecimal() or int(size) > MOST_BYTES + 100_000:  # of all files in it together
+    chunked = "transfer-encoding" in request.headers  # it would count for more than the length
+    if (
+        chunked or not size.isdecimal() or int(size) > MOST_BYTES + 100_000
+    ):  # of all files in it together
         return PlainTextResponse("Too large.", 413)
     answer = await call_next(request)
     answer.headers["content-security-policy"] = "frame-ancestors 'none'"  # no page shows this one
@@ -219,7 +228,7 @@ def launch(page) -> str:
     from starlette.middleware.base import BaseHTTPMiddleware
 
     options = {"server_name": "127.0.0.1", "share": False, "inline": False, "quiet": True}
-    options |= {"footer_links": [], "prevent_thread_lock": True}
+    options |= {"footer_links": [], "prevent_thread_lock": True, "max_file_size": MOST_BYTES}
     options["app_kwargs"] = {"middleware": [Middleware(BaseHTTPMiddleware, dispatch=gate)]}
     proxies = os.environ.get("no_proxy")
     os.environ["no_proxy"] = "*"  # Gradio asks its own page whether it is there

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
 from torch import Tensor, distributed, nn
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
 from helpers.catalog import replace
@@ -86,6 +88,8 @@ def _show_all(model, loader, loss_fn, precision, optimizer=None, scheduler=None,
         total_loss += loss.detach() * len(labels)  # the last batch is smaller, so weigh each one
         correct += (logits.argmax(dim=1) == labels).sum()
         count += len(labels)
+    if not count:
+        raise ValueError("The loader gave no batch. Is the data set or the split empty?")
     sums = torch.tensor([total_loss, correct, count], device=device)
     if optimizer and distributed.is_initialized():
         distributed.all_reduce(sums)  # what the other processes saw counts: see scale.py
@@ -137,14 +141,17 @@ def fit(
     FloatingPointError, ValueError
         If the loss is no number any more; if `optimizer` or last.pt is that of another training.
     """
-    loss_fn = loss_fn or nn.CrossEntropyLoss()
+    run, loss_fn = run and Path(run), loss_fn or nn.CrossEntropyLoss()
     if not {p for group in optimizer.param_groups for p in group["params"]} & {*model.parameters()}:
         raise ValueError("The optimizer holds no parameter of this model. Make it from this one.")
     ddp = isinstance(model, nn.parallel.DistributedDataParallel)
     network = model.module if ddp else getattr(model, "_orig_mod", model)  # torch.compile's
     parts = {"model": network, "optimizer": optimizer}
     parts |= {"scheduler": scheduler} if scheduler else {}
-    settings = f"{type(optimizer).__name__} from {optimizer.defaults['lr']:g}, {len(train)} batches"
+    rates = ", ".join(
+        f"{group.get('initial_lr', group['lr']):g}" for group in optimizer.param_groups
+    )
+    settings = f"{type(optimizer).__name__} from {rates}, {len(train)} batches"
     if scheduler:
         length = getattr(scheduler, "total_steps", getattr(scheduler, "T_max", "any number of"))
         settings += f", {type(scheduler).__name__} of {length} steps"
@@ -156,6 +163,7 @@ def fit(
     total, done = epochs * len(train), len(history) * len(train)
     # not ten times a second: where a notebook is only executed, nobody takes so many messages
     bar = tqdm(total=total, initial=done, desc=desc, disable=desc is None, mininterval=0.5)
+    finished = False
     try:
         for epoch in range(len(history) + 1, epochs + 1):
             bar.set_description(f"{desc} {epoch}/{epochs}")
@@ -176,10 +184,11 @@ def fit(
                 _keep(run, parts, settings, history, notes or {})
             for logger in loggers:
                 logger.log(epoch, numbers)
+        finished = True
     finally:
         bar.close()
         for logger in loggers:
-            logger.close(len(history) >= epochs)
+            logger.close(finished)
     return pd.DataFrame(history)
 
 
@@ -195,8 +204,17 @@ def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dic
     write_metrics(run, notes | numbers | {"device": next(model.parameters()).device.type})
     # last.pt at last: a run that dies sooner does this epoch once more, and writes all of it
     state = {name: part.state_dict() for name, part in parts.items()}
-    state |= {"settings": settings, "history": history, "random": torch.get_rng_state()}
+    # NumPy's numbers, which learning rates often are, become Python's: no others are read back
+    state = tree_map_only(np.generic, np.generic.item, state)
+    state |= {"settings": settings, "history": history}
+    state["random"] = {kind: of.get_rng_state() for kind, of in _generators(model).items()}
     replace(run / "last.pt", lambda file: torch.save(state, file))
+
+
+def _generators(model: nn.Module) -> dict:
+    """Return what draws torch's random numbers, on the CPU and on the network's device."""
+    kind = next(model.parameters()).device.type
+    return {"cpu": torch} | ({} if kind == "cpu" else {kind: torch.get_device_module(kind)})
 
 
 def _resumed(file: Path, parts: dict, settings: str) -> list[dict]:
@@ -205,17 +223,21 @@ def _resumed(file: Path, parts: dict, settings: str) -> list[dict]:
         return []
     state = torch.load(file, map_location="cpu", weights_only=True)  # nothing in it is run
     if state["settings"] != settings:
-        raise ValueError(f"{file} has {state['settings']}, not {settings}. Set resume=False.")
+        raise ValueError(
+            f"{file} has {state['settings']}, not {settings}. Give it the same, or resume=False."
+        )
     for name, part in parts.items():
         part.load_state_dict(state[name])
-    torch.set_rng_state(state["random"])
+    for kind, generator in _generators(parts["model"]).items():
+        if kind in state["random"]:  # it may have been trained on another device
+            generator.set_rng_state(state["random"][kind])
     return state["history"]
 
 
 def write_metrics(run: Path, numbers: dict) -> Path:
     """Write the plain numbers of a run to metrics.json in its folder, and return that file."""
     file = Path(run) / "metrics.json"
-    plain = json.dumps(numbers, indent=2, default=lambda x: x.tolist())  # NumPy's and torch's
+    plain = json.dumps(numbers, indent=2, default=lambda x: getattr(x, "tolist", x.__str__)())
     replace(file, lambda part: part.write_text(plain + "\n", encoding="utf-8"))
     return file
 

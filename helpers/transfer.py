@@ -168,16 +168,20 @@ class PhotoFolder(ImageFolder):
     """torchvision's ImageFolder over `picture_files`, read by `open_picture`."""
 
     def __init__(self, folder: Path, transform: Callable | None = None) -> None:
-        files = picture_files(Path(folder))
-        self.places = {str(file): file.relative_to(folder).parts for file in files}
-        super().__init__(
-            folder, transform, loader=open_picture, is_valid_file=self.places.__contains__
-        )
+        files = [(file, file.relative_to(folder).parts) for file in picture_files(Path(folder))]
+        self.places = [(str(file), parts[0]) for file, parts in files if len(parts) > 1]
+        super().__init__(folder, transform, loader=open_picture)
 
     def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the folders with pictures, sorted, and their labels."""
-        names = sorted({first for first, *rest in self.places.values() if rest})
+        names = sorted({name for _, name in self.places})
+        if not names:
+            raise FileNotFoundError(f"{directory} has no folder with pictures.")
         return names, {name: label for label, name in enumerate(names)}
+
+    def make_dataset(self, directory, class_to_idx, *_, **__) -> list[tuple[str, int]]:
+        """Return the pictures with their labels."""
+        return [(file, class_to_idx[name]) for file, name in self.places]
 
 
 class FeatureCache:

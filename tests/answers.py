@@ -130,7 +130,7 @@ MISTAKES = [
     ("folds", "* count // len(rows)", "* count // len(rows) + 1", "counted from 0"),
     ("folds", "* count // len(rows)", "// (len(rows) // count)", "the last fold is"),
     ("folds", "    return fold", "        return fold", "as equal as possible"),
-    ("folds", "return fold", "return [(fold == n).nonzero() for n in range(count)]", "not a tensor"),
+    ("folds", "return fold", "return [(fold == n).nonzero() for n in range(count)]", "in a tensor"),
     ("answer_or_pass", ">=", "<", "turned round"),
     ("answer_or_pass", ">=", ">", "at the threshold itself"),
     ("answer_or_pass", "-1", "0", "0 is a class"),

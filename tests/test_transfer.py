@@ -237,5 +237,5 @@ def test_a_photo_folder_counts_what_the_others_count(tmp_path):
     assert photos[0][0].size == (32, 20)
     theirs = FolderImages(tmp_path, ["a", "b"]).samples
     assert [(str(file), label) for file, label in theirs] == photos.samples
-    with pytest.raises(ValueError, match="at least one entry"):
+    with pytest.raises(FileNotFoundError, match="no folder with pictures"):
         transfer.PhotoFolder(tmp_path / "empty")

@@ -14,22 +14,26 @@ def load_ipython_extension(shell) -> None:
         shell.set_custom_exc((NameError,), _show)
 
 
-def advice(name: str, notebook: Path) -> str | None:
-    """Return which cell of a notebook's file to run so that a name is there, or None."""
+def advice(name: str, notebook: Path, running: str = "") -> str | None:
+    """Return which cell of a notebook's file to run so that a name is there, or None.
+
+    `running` is the source of the cell that wanted the name.
+    """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, LookupError):  # not saved yet, renamed, no notebook
         return None
-    heading, number = "", 0
+    heading, number, others = "", 0, ", or all of them: Run > Run All Above Selected Cell"
     for cell in cells:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             heading = (re.findall(r"^#+ +(.+)$", source, flags=re.M) or [heading])[-1]
         number += cell["cell_type"] == "code"
-        if cell["cell_type"] == "code" and name in _made_in(source):
+        if cell["cell_type"] == "code" and source.strip() == running.strip():
+            others = ""  # what makes it stands below
+        elif cell["cell_type"] == "code" and name in _made_in(source):
             made = f"It is made in the cell under '{heading}' (code cell {number})."
-            run = "Run that cell first, or all of them: Run > Run All Above Selected Cell."
-            return f"`{name}` is not there yet.\n{made}\n{run}"
+            return f"`{name}` is not there yet.\n{made}\nRun that cell first{others}."
     return None
 
 
@@ -51,7 +55,8 @@ def _show(
         trace = trace.tb_next
     sentence = None
     if error.name and trace.tb_frame.f_globals is shell.user_ns:  # this notebook's own name
-        sentence = advice(error.name, Path(os.environ["JPY_SESSION_NAME"]))
+        cell = shell.history_manager.input_hist_raw[-1]
+        sentence = advice(error.name, Path(os.environ["JPY_SESSION_NAME"]), cell)
     if sentence is None:
         shell.showtraceback((kind, error, error.__traceback__), tb_offset=tb_offset)
         return None

@@ -137,8 +137,9 @@ def clean() -> None:
     for name in DATA_SETS:  # a folder of your own pictures may hold a class called sample
         made += [*(home() / "data" / name).glob("sample*"), home() / "data" / name / "cache"]
     for folder in filter(Path.is_dir, made):
-        shutil.rmtree(folder)
-        print(f"Removed {folder.relative_to(home())}/")
+        shutil.rmtree(folder, ignore_errors=True)  # Windows keeps what a kernel holds open
+        done = "Could not remove all of" if folder.exists() else "Removed"
+        print(f"{done} {folder.relative_to(home())}/")
 
 
 def test(browser: bool = True) -> int:

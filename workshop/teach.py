@@ -68,20 +68,17 @@ class Teacher:
         features, points = (torch.stack(part) for part in zip(*looks, strict=True))
         labels = torch.tensor([n for n, files in enumerate(found.values()) for _ in files])
         head = train_head(features, labels).to(best_device())
-        asked = self.predictor
-        asked.model, asked.prepare = (
-            nn.Sequential(self.backbone.body, head),
-            self.backbone.transform,
-        )
-        asked.classes = tuple(found)
-        asked.remember(points)
-        scaled = asked.scaled(points)
-        away = torch.cdist(scaled, scaled).fill_diagonal_(torch.inf)
-        own = labels[:, None] == labels
-        near = away.masked_fill(~own, torch.inf).amin(dim=1)  # (N,) to the same class
-        far = away.masked_fill(own, torch.inf).amin(dim=1)  # and to the others
-        # a camera takes near copies, so the limit goes half the way to the other classes
-        asked.limit = max(asked.limit, (near.median() + far.median()).item() / 2)
+        asked, own = self.predictor, labels[:, None] == labels
+        with asked.lock:  # nobody is answered by half of one network and half of another
+            asked.model = nn.Sequential(self.backbone.body, head)
+            asked.prepare, asked.classes = self.backbone.transform, tuple(found)
+            asked.remember(points)
+            scaled = asked.scaled(points)
+            away = torch.cdist(scaled, scaled).fill_diagonal_(torch.inf)
+            near = away.masked_fill(~own, torch.inf).amin(dim=1)  # (N,) to the same class
+            far = away.masked_fill(own, torch.inf).amin(dim=1)  # and to the others
+            # a camera takes near copies, so the limit goes half the way to the other classes
+            asked.limit = max(asked.limit, (near.median() + far.median()).item() / 2)
         seconds = time.perf_counter() - start
         return (
             f"Learned {', '.join(found)} in {seconds:.1f} s. Of {len(labels)} pictures "

@@ -107,7 +107,8 @@ def suspects(answer: Callable) -> None:
             "give back rows of the table, not places among the wrong ones.": places[:count],
             "not more than `count`.": sure,
         }
-        found = torch.as_tensor(answer(probabilities.clone(), labels.clone(), count))
+        found = answer(probabilities.clone(), labels.clone(), count)
+        found = torch.as_tensor(found) if isinstance(found, list | np.ndarray) else found
         same(found, sure[:count], "row numbers, the surest first.", mistakes, f"{count} rows: ")
 
 
@@ -133,7 +134,9 @@ def folds(answer: Callable) -> None:
     for count in (3, 4):
         found, case = as_tensor(answer(labels.clone(), count)), f"{count} folds: "
         if not isinstance(found, torch.Tensor) or found.shape != labels.shape:
-            same(found, labels, "one number for each picture.", case=case)
+            raise Wrong("one number for each picture is wanted, in a tensor.")
+        if found.is_floating_point():
+            raise Wrong("whole numbers are wanted.")
         same(found.min().item(), 0, "the folds are counted from 0.", case=case)
         same(found.max().item(), count - 1, f"the last fold is {count - 1}.", case=case)
         for label in (0, 1):

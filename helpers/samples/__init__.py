@@ -41,7 +41,7 @@ def unpack(archive: Path, folder: Path, largest: int) -> None:
             for info in list(_measured(entries, archive.name, largest)):  # all before the first
                 bundle.extract(info, folder)  # writes the declared size at most, checks the CRC
         return
-    with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tape:
+    with _Stream(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tape:
         entries = ((member, member.name, member.size) for member in tape)
         for member in _measured(entries, archive.name, largest):  # each before it is written
             if member.issparse() or not (member.isfile() or member.isdir()):
@@ -62,3 +62,12 @@ def _measured(entries: Iterable[tuple[Any, str, int]], source: str, largest: int
             limits = f"{largest / MB:,.0f} MB or {MOST_PATHS:,} files and folders"
             raise ValueError(f"{source} holds more than {limits}. Get it from its source again.")
         yield entry
+
+
+class _Stream(gzip.GzipFile):
+    """A gzip file that a tar header cannot make read a gigabyte into memory."""
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MB:
+            raise ValueError(f"{self.name} has a header of {size:,} bytes. Get it again.")
+        return super().read(size)
