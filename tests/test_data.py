@@ -12,6 +12,7 @@ import torch
 from conftest import write_png
 from PIL import Image
 
+from helpers import catalog
 from helpers import data as room
 from helpers import images as reading
 from helpers.catalog import CIFAR10, DATA_SETS, FOOD, PETS
@@ -259,3 +260,21 @@ def test_the_real_data_set_is_preferred_to_the_sample(home, tiny, monkeypatch, c
         open_data("aoi")
     with pytest.raises((KeyError, FileNotFoundError), match="mnist"):
         open_data("mnist")
+
+
+def test_of_two_that_make_a_folder_at_once_the_first_stays(tmp_path, monkeypatch):
+    target = tmp_path / "made"
+
+    def write(part):
+        part.mkdir()
+        (part / "second").touch()
+        target.mkdir()
+        (target / "first").touch()
+        looks = iter([False])  # it came between the look and the move
+        is_dir = Path.is_dir
+        monkeypatch.setattr(
+            Path, "is_dir", lambda path: next(looks, True) if path == target else is_dir(path)
+        )
+
+    catalog.replace(target, write)
+    assert [path.name for path in target.iterdir()] == ["first"]

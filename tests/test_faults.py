@@ -108,6 +108,10 @@ ARCHIVES = {
     "entries.tgz": (tar(*MANY), TOO_MUCH),
     "deep folders.tgz": (tar(*DEEP), TOO_MUCH),
     "deep name.tgz": (tar("a/" * 2000 + "1.jpg"), TOO_MUCH),
+    "header.tgz": (
+        packed(member("x", tarfile.XHDTYPE, size=9 * SMALL).tobuf(), bytes(SMALL)),
+        "has a header",
+    ),
     "behind the end.tgz": (packed(member("a").tobuf(), TAR_END, bytes(9 * SMALL)), "goes on after"),
     "honest.zip": (zipped("a/1.jpg", "b/", "Größe 数据/2", "./3"), NAMES),
     "leads out.zip": (zipped("good", "../evil", "a/../../evil"), ["a/evil", "evil", "good"]),

@@ -84,6 +84,12 @@ def test_numbers_as_labels_keep_their_order_and_a_test_set_needs_none(table):
     assert pictures(data, "test").labels.tolist() == [-1, -1]
 
 
+def test_a_linked_folder_is_a_class(folders, tmp_path):
+    (folders / "red").rename(tmp_path / "elsewhere")
+    (folders / "red").symlink_to(tmp_path / "elsewhere")
+    assert open_data("mine").facts.classes == ("blue", "green", "red")
+
+
 def test_the_split_stays(folders):
     def split():
         return {*names_below(open_data("mine").root)}

@@ -227,6 +227,8 @@ def test_too_large_a_request_is_refused_unread(address):
     for body in (bytes(MOST_BYTES + 200_000), iter([b"no length"])):
         said = requests.post(url, data=body, timeout=60)
         assert (said.status_code, said.text) == (413, "Too large.")
+    both = {"Content-Length": "100", "Transfer-Encoding": "chunked"}  # the second one counts
+    assert requests.post(url, data=iter([b"no"]), headers=both, timeout=60).status_code == 413
 
 
 def test_a_stranger_is_turned_away(address):

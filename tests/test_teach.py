@@ -4,6 +4,7 @@ import random
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from PIL import Image, ImageEnhance
@@ -56,6 +57,21 @@ def test_it_learns_new_classes_and_refuses_strangers(home, asked):
         assert answers[0].heat.ndim == 2 and asked.classes == ("lion", "tower")
     assert all(asked.ask(content).refusal for content in views("cheetah", 4))
     assert "Of 16" in Teacher(asked).learn()  # what was kept is still there
+
+
+def test_who_asks_while_it_learns_waits(home, asked, monkeypatch):
+    keep(teacher := Teacher(asked), lion=8, tower=8)
+    asking = Thread(target=asked.ask, args=(next(views("lion", 1)),))
+
+    def remember(points):
+        asking.start()
+        asking.join(timeout=0.5)
+        assert asking.is_alive()
+        serve.Predictor.remember(asked, points)
+
+    monkeypatch.setattr(asked, "remember", remember)
+    teacher.learn()
+    asking.join()
 
 
 def test_many_pictures_are_learned_too(home, asked):

@@ -287,6 +287,21 @@ def test_each_logger_is_given_every_epoch_and_closed():
     with pytest.raises(KeyboardInterrupt):
         fit(**setup(valid=StopsAt(batches(), 2)), epochs=3, loggers=[stopped := Notes()])
     assert stopped.calls == [(1, NAMES), False]
+    with pytest.raises(OSError, match="the disk is full"):  # in the last epoch
+        fit(**setup(), epochs=1, loggers=[stopped := Notes(), Notes(breaks=True)])
+    assert stopped.calls == [(1, NAMES), False]
+
+
+def test_a_rate_of_numpy_can_be_resumed(tmp_path):
+    rate = np.logspace(-3, -1, 3)[1]
+    for epochs in (1, 2):
+        history = fit(**setup(rate=rate), epochs=epochs, run=tmp_path, resume=True)
+    assert numbers(history).equals(numbers(fit(**setup(rate=rate), epochs=2)))
+
+
+def test_a_loader_without_batches_is_an_error():
+    with pytest.raises(ValueError, match="gave no batch"):
+        fit(**setup(train=[]), epochs=1)
 
 
 def test_a_logger_that_fails_loses_no_epoch_and_the_others_are_closed(tmp_path):
