@@ -156,6 +156,14 @@ def test_the_minutes_of_the_readme_are_those_of_the_notebooks():
     assert f"steps 01 to 09: {day} minutes" in README
 
 
+def test_instructors_find_every_step():
+    text = (REPOSITORY / "notebooks" / "INSTRUCTOR.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d\d) \| .+ \| .+ \| .+ \|$", text, flags=re.M)
+    sections = re.findall(r"^## .*\(step (\d\d)\)$", text, flags=re.M)
+    steps = [file.name[:2] for file in (REPOSITORY / "notebooks").glob("*.ipynb")]
+    assert sorted(rows + sections) == sorted(steps)
+
+
 def test_nothing_names_a_machine_or_an_index():
     """A path of somebody's machine, or the host of a package index, helps nobody else."""
     words = r"/root/|/work/|/home/\w|files\.pythonhosted|/simple\b|--index-url http"
