@@ -90,7 +90,7 @@ def _show_all(model, loader, loss_fn, precision, optimizer=None, scheduler=None,
         count += len(labels)
     if not count:
         raise ValueError("The loader gave no batch. Is the data set or the split empty?")
-    sums = torch.tensor([total_loss, correct, count], device=device)
+    sums = torch.tensor([float(total_loss), float(correct), count], device=device)
     if optimizer and distributed.is_initialized():
         distributed.all_reduce(sums)  # what the other processes saw counts: see scale.py
     total_loss, correct, count = sums.tolist()
