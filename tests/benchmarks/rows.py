@@ -251,9 +251,10 @@ def gpu(quick: bool, scratch: Path) -> Iterator[Row]:
     found, what = [], "real"
     if torch.cuda.is_available() and (data := open_data("cifar10")).source == "real":
         cells = code_cells(*notebook_files("11"))
-        (first,) = (n for n, source in enumerate(cells) if source.startswith("def whitening("))
+        (first,) = (n for n, source in enumerate(cells) if source.startswith("def quick_conv"))
         (last,) = (n for n, source in enumerate(cells) if source.startswith("asked = "))
-        before = [one for one in cells if "def small_shifts" in one or "def six_views" in one]
+        made = "def whitening", "def small_shifts", "def six_views"
+        before = [one for one in cells if any(map(one.__contains__, made))]
         source = "\n".join([*before, *cells[first : last + 1]])
         names = {"torch": torch, "nn": nn, "pairwise": pairwise, "time": time, "Batches": Batches}
         names |= {"data": data, "facts": data.facts, "device": best_device()}
