@@ -26,7 +26,7 @@ MOST_BYTES = 20_000_000  # a telephone's pictures have less
 FAMILIAR, OWN = 600, 100  # training pictures to learn from, test pictures to measure with
 NEIGHBOUR, QUANTILE = 5, 0.95
 FEW = 50  # pictures: with fewer, a spread cannot be told, and none can be spared
-LOOKING = threading.Lock()  # a page may ask twice at once
+LOCK = threading.RLock()  # a page may ask twice at once, and while it is taught
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,6 @@ class Predictor:
     the limit. (Sun et al., Out-of-distribution detection with deep nearest neighbors, 2022.) Of
     fewer than 50 all are kept, as directions; the furthest from any other sets the limit.
     """
-
-    lock = threading.Lock()  # a page may ask while it is taught
 
     def __init__(self, run: str | Path) -> None:
         self.run = (home() / run).resolve()
@@ -139,19 +137,17 @@ class Predictor:
             picture = open_picture(content)
         except (OSError, ValueError) as error:
             return Answer(str(error))
-        with self.lock:
+        with LOCK:
             logits, maps = look(self.model, self.prepare(picture))
             score = self._scores(point_of(maps)[None], self.neighbour).item()
-            limit, named = (
-                self.limit,
-                zip(self.classes, logits.softmax(dim=0).tolist(), strict=True),
-            )
+            classes, limit = self.classes, self.limit
         (slope,) = torch.autograd.grad(logits.max(), maps)
         # HiResCAM (Draelos and Carin, 2020): Grad-CAM averages the slopes over a map first
         heat = (slope * maps)[0].sum(dim=0).relu().detach().cpu()  # (h, w)
         heat = (heat / heat.max().clamp(min=1e-9)).numpy()
         refusal = f"this is unlike what it learned from (distance {score:.3g} > {limit:.3g})."
         refusal = "" if score <= limit else refusal  # a score that is no number is refused
+        named = zip(classes, logits.softmax(dim=0).tolist(), strict=True)
         probabilities = dict(sorted(named, key=lambda pair: -pair[1]))
         return Answer(refusal, probabilities, score, picture, heat)
 
@@ -163,7 +159,7 @@ def look(model: nn.Module, picture: Tensor) -> tuple[Tensor, Tensor]:
     def catch(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
         outputs.append(output)
 
-    with LOOKING:
+    with LOCK:
         hooks = [layer.register_forward_hook(catch) for layer in model.modules()]
         logits = model(picture[None].to(device).requires_grad_())[0]
         for hook in hooks:
@@ -204,18 +200,15 @@ async def gate(request, call_next):
     """Let through what a page of this machine asks for, and turn strangers away."""
     from starlette.responses import PlainTextResponse
 
-    host, path = request.headers.get("host", ""), request.scope["path"]
-    if host.partition(":")[0] not in ("127.0.0.1", "localhost"):  # a name that leads here as well
-        return PlainTextResponse("This page is for its own machine.", 400)
-    if request.headers.get("origin", f"http://{host}") != f"http://{host}":
+    own, path = f"http://{request.headers['host']}", request.scope["path"]
+    if request.headers.get("origin", own) != own:
         return PlainTextResponse("Another page may not ask.", 403)
     if "://" in path or "process_recording" in path:
         return PlainTextResponse("Nothing is fetched for you.", 403)
     size = request.headers.get("content-length", "0" if request.method in ("GET", "HEAD") else "")
-    chunked = "transfer-encoding" in request.headers  # it would count for more than the length
-    if (
-        chunked or not size.isdecimal() or int(size) > MOST_BYTES + 100_000
-    ):  # of all files in it together
+    if "transfer-encoding" in request.headers:  # it would count for more than the length
+        size = ""
+    if not size.isdecimal() or int(size) > MOST_BYTES + 100_000:  # of all files in it together
         return PlainTextResponse("Too large.", 413)
     answer = await call_next(request)
     answer.headers["content-security-policy"] = "frame-ancestors 'none'"  # no page shows this one
@@ -226,10 +219,14 @@ def launch(page) -> str:
     """Show a page for this machine only, and return its address."""
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    # a name that somebody's server made to lead here (DNS rebinding) is not one of these
+    layers = [Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])]
+    layers.append(Middleware(BaseHTTPMiddleware, dispatch=gate))
     options = {"server_name": "127.0.0.1", "share": False, "inline": False, "quiet": True}
     options |= {"footer_links": [], "prevent_thread_lock": True, "max_file_size": MOST_BYTES}
-    options["app_kwargs"] = {"middleware": [Middleware(BaseHTTPMiddleware, dispatch=gate)]}
+    options["app_kwargs"] = {"middleware": layers}
     proxies = os.environ.get("no_proxy")
     os.environ["no_proxy"] = "*"  # Gradio asks its own page whether it is there
     try:

@@ -193,8 +193,10 @@ def jupyter_environment() -> dict[str, str]:
 
 def lab(present: bool = False, browser: bool = True) -> int:
     """Open JupyterLab on this machine only, and wait until it is stopped; return its exit code."""
-    folder = home() / "build" / "present" if present else home() / "workbook"
-    present_copies(folder) if present else learner(folder)
+    folder, renew = home() / "workbook", learner
+    if present:
+        folder, renew = home() / "build" / "present", present_copies
+    renew(folder)
     print("Stop it with Ctrl-C, twice.", flush=True)
     settings = {
         "ServerApp.root_dir": folder,

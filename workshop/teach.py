@@ -69,7 +69,7 @@ class Teacher:
         labels = torch.tensor([n for n, files in enumerate(found.values()) for _ in files])
         head = train_head(features, labels).to(best_device())
         asked, own = self.predictor, labels[:, None] == labels
-        with asked.lock:  # nobody is answered by half of one network and half of another
+        with serve.LOCK:  # nobody is answered by half of one network and half of another
             asked.model = nn.Sequential(self.backbone.body, head)
             asked.prepare, asked.classes = self.backbone.transform, tuple(found)
             asked.remember(points)
