@@ -16,7 +16,7 @@ help:  ## list the targets
 
 setup: $(READY)  ## make .venv and install what requirements.txt lists
 
-run: $(READY)  ## execute every notebook in order into build/ (ONLY=07: one; DATA=real)
+run: $(READY)  ## execute every notebook into build/ (ONLY=07: one; DATA=real)
 	@$(BIN)/python -m workshop run $(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
 
 test: $(READY)  ## every check that CI runs

@@ -42,14 +42,17 @@ def write(file, *cells):
 # The notebooks as files
 
 
-def test_a_run_leaves_copies_pages_and_times_and_changes_nothing(place, capsys):
+def test_a_run_leaves_copies_pages_and_times_and_changes_nothing(place, capsys, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write(place / "notebooks" / "10_beside.ipynb", v4.new_code_cell("1 + 1", id="a"))
     before = {file: file.read_bytes() for file in (place / "notebooks").glob("*.ipynb")}
     assert main(["run", "--data", "sample"]) == 1
     assert {file: file.read_bytes() for file in before} == before
     assert "ZeroDivisionError: division by zero" in capsys.readouterr().out
     result = json.loads((place / "build" / "run.json").read_text())
     rows = [(row["name"], row["ok"]) for row in result["notebooks"]]
-    assert rows == [("01_good", True), ("02_bad", False)] and result["total_seconds"] > 0
+    assert rows == [("01_good", True), ("02_bad", False), ("10_beside", True)]
+    assert result["total_seconds"] > 0
     page = (place / "build" / "html" / "01_good.html").read_text("utf-8")
     assert "hello" in page and 'href="http' not in page.split("</head>")[0]
     assert "<script src=" not in page.replace('<script src="">', "")  # it needs no network

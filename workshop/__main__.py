@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = add("doctor", "doctor:main", "look at this machine and say what is missing")
     doctor.add_argument("--paste", action="store_true", help="with more, to ask for help with")
-    run = add("run", "notebooks:run", "execute the notebooks in order into build/")
+    run = add("run", "notebooks:run", "execute the notebooks into build/")
     run.add_argument("--data", choices=("sample", "real"), help="which data to use")
     test = add("test", "notebooks:test", "run every check that CI runs")
     lab = add("lab", "room:lab", "open JupyterLab on your own copy of the notebooks")
