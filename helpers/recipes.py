@@ -41,8 +41,7 @@ def trained_lenet(data: OpenedData, augmented: bool = True) -> Path:
     batches = Batches(train, facts.mean, facts.std, shuffle=True, seed=LENET_SEED, augment=augment)
     valid_batches = Batches(valid, facts.mean, facts.std, batch_size=128)
     torch.manual_seed(LENET_SEED)
-    model = LeNet(len(facts.classes), facts.channels, facts.size)
-    model.to(device, memory_format=torch.channels_last)  # see step 11: quicker on CPUs
+    model = LeNet(len(facts.classes), facts.channels, facts.size).to(device)
     optimizer = torch.optim.AdamW(model.parameters())
     steps = LENET_EPOCHS * len(batches)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LENET_RATE, steps)

@@ -146,6 +146,8 @@ def fit(
         raise ValueError("The optimizer holds no parameter of this model. Make it from this one.")
     ddp = isinstance(model, nn.parallel.DistributedDataParallel)
     network = model.module if ddp else getattr(model, "_orig_mod", model)  # torch.compile's
+    if not ddp:  # which has taken note of the order of the numbers
+        network.to(memory_format=torch.channels_last)  # convolutions are quicker with this one
     parts = {"model": network, "optimizer": optimizer}
     parts |= {"scheduler": scheduler} if scheduler else {}
     rates = ", ".join(
