@@ -239,7 +239,6 @@ def set_card(patch, version):
         ("Machine", lambda p: p.setattr("sys.version_info", (3, 10, 1)), "Install Python 3.11.4"),
         ("Machine", lambda p: p.setattr("psutil.virtual_memory", lambda: Memory(3e9)), "Close"),
         ("Folders", lambda p: p.setattr("shutil.disk_usage", lambda _: Disk(1e8)), "Free at least"),
-        ("Folders", lambda p: p.setattr("shutil.disk_usage", lambda _: Disk(1e9)), "not for the"),
         ("Folders", lambda p: p.setenv("WORKSHOP_HOME", "/proc/x"), "Set WORKSHOP_HOME"),
         ("Folders", lambda p: p.setattr(Path, "home", lambda: Path("/proc")), "lab` does without"),
         ("Packages", lambda p: set_version(p), "pip install"),
