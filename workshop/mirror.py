@@ -34,7 +34,7 @@ def start(folder: Path, port: int) -> int:
     paths = f"/({'|'.join(map(re.escape, names))})"  # no spelling of .. leads out
     sockets = bind_sockets(port, "0.0.0.0")
     # seconds: who opens connections and asks nothing does not keep the room out
-    server = HTTPServer(Application([(paths, _File, {"path": folder})]), idle_connection_timeout=30)
+    server = HTTPServer(Application([(paths, _File, {"path": folder})]), idle_connection_timeout=5)
     server.add_sockets(sockets)
     return sockets[0].getsockname()[1]
 
