@@ -262,10 +262,10 @@ def test_what_is_scarce_or_does_not_fit_warns(home, monkeypatch, name, change, s
 
 
 def test_errors_on_the_command_line_are_sentences(home, monkeypatch, capsys):
-    monkeypatch.setattr("helpers.samples.sample_folder", lambda facts: home.read_text())  # a folder
-    monkeypatch.setitem(sys.modules, "workshop.own", None)
-    monkeypatch.delattr("workshop.own", raising=False)  # another test may have imported it
-    assert main(["samples"]) == main(["data"]) == main(["run", "--only", "77"]) == 1
+    monkeypatch.setattr("workshop.fetch.sample_folder", lambda facts: home.read_text())  # a folder
+    monkeypatch.setitem(sys.modules, "workshop.mirror", None)
+    monkeypatch.delattr("workshop.mirror", raising=False)  # another test may have imported it
+    assert main(["samples"]) == main(["mirror", "."]) == main(["run", "--only", "77"]) == 1
     printed = capsys.readouterr().err
     assert "Traceback" not in printed and "python -m workshop doctor" in printed
     assert "No notebook starts with '77'. The steps are 01, 02, " in printed

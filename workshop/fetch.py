@@ -1,4 +1,4 @@
-"""Real data and weights: from a folder, the room's mirror or the web; verified, then placed."""
+"""Real data and weights, from a folder, the room's mirror or the web; and your own pictures."""
 
 import hashlib
 import os
@@ -19,7 +19,9 @@ from urllib3.exceptions import HTTPError
 from helpers.catalog import AOI, DATA_SETS, Archive, DataSet, data_folder, replace, weights_folder
 from helpers.data import OpenedData, image_dataset, pictures
 from helpers.images import is_hidden
-from helpers.samples import unpack
+from helpers.own import can_be_class, own_facts
+from helpers.samples import sample_folder, unpack
+from helpers.survey import survey
 
 SUMS = "SHA256SUMS"  # beside the files on a USB stick
 LARGEST = 6_000_000_000  # bytes; the pictures of AOI have about 2 GB
@@ -32,6 +34,18 @@ PAUSE_SECONDS = 1.0  # before the second try; doubled for each one after
 PIECE = 256 * 1024  # bytes
 TIMEOUT = (10.0, 10.0)  # seconds: to connect, and without a byte
 SLOW_SECONDS, LEAST_SPEED = 20.0, 20_000  # after so long, fewer bytes a second are too few
+
+
+def data(name: str | None, source: Path | None) -> None:
+    """Get data or weights, from `source` if there is one; without a name all of it, or a table."""
+    if name in DATA_SETS or name in WEIGHTS:
+        fetch(name, source)
+    elif name:
+        own(name, source)
+    elif source:
+        take(source)
+    else:
+        print(table())
 
 
 def fetch(name: str, source: Path | None = None) -> Path:
@@ -88,6 +102,25 @@ def archive_of(name: str) -> Archive | None:
     return Archive(file.name, (weights.url,), size, unpacked=0, hash=f"sha256:{digits}")
 
 
+def own(name: str, source: Path | None = None) -> None:
+    """Put the pictures of `source`, a folder or a zip, into data/`name`; say what lies there."""
+    if not can_be_class(name):
+        raise ValueError(f"{name!r} cannot be the name of a folder below data/.")
+    folder = data_folder(name)
+    if source and folder.exists():
+        raise FileExistsError(f"{folder} is there already. Take another name, or move it away.")
+    if source:
+        replace(folder, partial(_bring, source))
+    own_facts(name)
+    print(*survey(name), sep="\n")
+
+
+def samples() -> None:
+    """Prepare the sample of each data set now, not at its first use."""
+    for facts in DATA_SETS.values():
+        print(f"{facts.title}: {sample_folder(facts)}", flush=True)
+
+
 def table() -> str:
     """Return what is here of each data set and of the weights, and how to get the rest."""
     lines = ["Get one: python -m workshop data NAME. Whose they are: see data/README.md."]
@@ -102,7 +135,15 @@ def table() -> str:
     return "\n".join([*lines, f"For aoi: {AOI_BY_HAND}."])
 
 
-def lift(folder: Path) -> None:
+def _bring(source: Path, folder: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, folder, ignore=lambda _, names: list(filter(is_hidden, names)))
+    else:
+        unpack(source, folder, LARGEST)
+    _lift(folder)
+
+
+def _lift(folder: Path) -> None:
     """Bring up what was packed one folder too deep."""
     inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
     if len(inside) == 1 and inside[0].is_dir():
@@ -190,14 +231,11 @@ def _gather(source: Path, part: Path) -> None:
     """Make the new folder out of what somebody downloaded by hand, packed or unpacked."""
     part.mkdir()
     for name in BY_HAND:
-        if (archive := source / f"{name}.zip").is_file():
-            unpack(archive, part / name, LARGEST)
-        elif (source / name).is_dir():
-            shutil.copytree(source / name, part / name)
-        elif (source / name).is_file():
-            shutil.copyfile(source / name, part / name)
-    for folder in part.glob("*_images"):
-        lift(folder)
+        packed, plain = source / f"{name}.zip", source / name
+        if packed.is_file() or plain.is_dir():
+            _bring(packed if packed.is_file() else plain, part / name)
+        elif plain.is_file():
+            shutil.copyfile(plain, part / name)
     _check(AOI, part)
 
 

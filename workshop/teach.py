@@ -1,5 +1,7 @@
-"""The page of a predictor: in one tab it answers, in the other you teach it classes of your own."""
+"""A trained network at work: in a terminal, or on a page where you also teach it new classes."""
 
+import contextlib
+import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -155,3 +157,22 @@ def page(predictor: serve.Predictor):
         photo.input(keep, [name, photo], [done, list_, photo], api_name="keep")
         button.click(lambda: said(teacher.learn), None, [done, list_], api_name="learn")
     return both.queue(max_size=20)
+
+
+def app(run: str) -> None:
+    """Show the page of a run until Ctrl-C."""
+    both = page(serve.Predictor(run))
+    print(f"The page is at {serve.launch(both)} for this machine only. Ctrl-C ends it.", flush=True)
+    both.block_thread()
+
+
+def predict(run: str, pictures: list[str]) -> int:
+    """Print what a network says about pictures; return 1 if one was refused."""
+    with contextlib.redirect_stdout(sys.stderr):  # which network: not an answer
+        predictor = serve.Predictor(run)
+    refused = False
+    for picture in pictures:
+        answer = predictor.ask(picture)
+        print(f"{picture}: {answer}", flush=True)
+        refused |= bool(answer.refusal)
+    return int(refused)
