@@ -118,19 +118,15 @@ def page(predictor: serve.Predictor):
         looked = Image.composite(picture, Image.new("RGB", picture.size), light)
         return verdict, answer.probabilities, looked
 
-    def counts() -> str:
-        found = teacher.pictures().items()
-        return "\n".join(f"- {label}: {len(files)} pictures" for label, files in found)
-
-    def said(call, *words) -> tuple[str, str]:
+    def said(call, *words) -> str:
         try:
-            return call(*words), counts()
+            return call(*words)
         except (OSError, ValueError) as error:
-            return str(error), counts()
+            return str(error)
 
     def keep(label: str, path: str | None):
-        kept = said(teacher.keep, label, Path(path).read_bytes()) if path else ("", counts())
-        return *kept, None  # ready for the next picture
+        kept = said(teacher.keep, label, Path(path).read_bytes()) if path else ""
+        return kept, None  # ready for the next picture
 
     asked, photo = serve.photo_input(), serve.photo_input()  # first: Gradio gets its settings there
     with gr.Blocks(title=title, delete_cache=(60, 300)) as both:
@@ -151,11 +147,10 @@ def page(predictor: serve.Predictor):
                     f"other. They are kept in `{teacher.folder}`, where you may add and delete "
                     "some. After Learn, the tab Ask answers with these classes."
                 )
-                list_, button = gr.Markdown(counts), gr.Button("Learn", variant="primary")
-                done = gr.Markdown()
+                button, done = gr.Button("Learn", variant="primary"), gr.Markdown()
         asked.change(ask, asked, answer, api_name="ask")
-        photo.input(keep, [name, photo], [done, list_, photo], api_name="keep")
-        button.click(lambda: said(teacher.learn), None, [done, list_], api_name="learn")
+        photo.input(keep, [name, photo], [done, photo], api_name="keep")
+        button.click(lambda: said(teacher.learn), None, done, api_name="learn")
     return both.queue(max_size=20)
 
 
