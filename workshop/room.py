@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import uuid
 from datetime import datetime
 from functools import partial
@@ -169,8 +167,10 @@ def jupyter_environment() -> dict[str, str]:
     return variables
 
 
-def lab(present: bool = False, browser: bool = True) -> int:
-    """Open JupyterLab on this machine only, and wait until it is stopped; return its exit code."""
+def lab(present: bool = False, browser: bool = True) -> None:
+    """Open JupyterLab on this machine only, until it is stopped."""
+    from jupyterlab.labapp import LabApp  # slow to import
+
     folder, renew = home() / "workbook", learner
     if present:
         folder, renew = home() / "build" / "present", present_copies
@@ -186,11 +186,6 @@ def lab(present: bool = False, browser: bool = True) -> int:
         "LabApp.extension_manager": "readonly",
         "KernelManager.transport_encryption": "auto",
     }
-    command = [sys.executable, "-m", "jupyterlab", "--log-level=WARN", "--allow-root"]
-    command += [f"--{name}={value}" for name, value in settings.items()]
-    server = subprocess.Popen(command, env=os.environ | jupyter_environment())
-    while True:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            continue  # Ctrl-C reaches the server as well, which asks first and stops its kernels
+    os.environ |= jupyter_environment()
+    words = [f"--{name}={value}" for name, value in settings.items()]
+    LabApp.launch_instance(["--log-level=WARN", "--allow-root", *words])
