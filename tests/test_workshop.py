@@ -208,7 +208,9 @@ def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
 
 def test_a_file_that_hides_a_package_is_named_and_comes_before_what_it_breaks(home, monkeypatch):
     (home / "workbook").mkdir()
-    for name in ("torch", "random", "my"):
+    (home / "elsewhere" / "data").mkdir(parents=True)  # no package: nothing is hidden
+    monkeypatch.syspath_prepend(home / "elsewhere")
+    for name in ("torch", "random", "my", "data"):
         (home / "workbook" / f"{name}.py").touch()
     names = {name: doctor.CHECKS[name] for name in ("Machine", "File names", "PyTorch")}
     monkeypatch.setattr(doctor, "CHECKS", names)

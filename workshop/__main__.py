@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     lab = add("lab", "room:lab", "open JupyterLab on your own copy of the notebooks")
     lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
     learner = add("learner", "room:learner", "cut or renew your own copies of the notebooks")
+    learner.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="not workbook/")
     learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
     add("samples", "fetch:samples", "prepare the sample data sets now, not at their first use")
     data = add("data", "fetch:data", "get a real data set or weights; alone: what is here")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from helpers.catalog import REPOSITORY, home
 
+OURS = {"helpers", "workshop", "draw", "tests"}
 PAIR = "python -m pip install --force-reinstall torch torchvision"
 
 
@@ -63,11 +64,13 @@ def file_names() -> Check:
     files = [file for place in places for file in place.glob("*.py")]
     files += [file.parent for place in places for file in place.glob("*/__init__.py")]
     others = [path for path in sys.path if Path(path).resolve() not in places]
-    hiding = sorted(
-        f"{one.parent.name}/{one.name}"
-        for one in files
-        if one.stem in sys.stdlib_module_names or PathFinder.find_spec(one.stem, others)
-    )
+
+    def hides(name: str) -> bool:
+        spec = PathFinder.find_spec(name, others)  # a folder without __init__.py has no origin
+        return name in sys.stdlib_module_names or bool(spec and spec.origin)
+
+    found = [one for one in files if one.stem not in OURS and hides(one.stem)]
+    hiding = sorted(f"{one.parent.name}/{one.name}" for one in found)
     if hiding:
         found = f"{', '.join(hiding)}: taken for the package of the same name"
         return Check("FAIL", found, "Rename it, then restart the kernel.")
