@@ -52,8 +52,6 @@ class Handler(BaseHTTPRequestHandler):
         name, span = self.path.rsplit("/", 1)[-1], self.headers.get("Range", "")
         if name not in self.server.files:
             self.send_error(404)
-        elif name == room.SUMS:
-            well(self, self.server.files[name], 0)
         else:
             self.server.asked.append(span)
             answers = self.server.answers
@@ -208,8 +206,8 @@ def test_the_weights_are_known_by_the_hash_in_their_name(home, tmp_path, monkeyp
     body, digits = b"weights", hashlib.sha256(b"weights").hexdigest()[:8]
     file = f"net-{digits}.pth"
     with Server({file: body}) as server:
-        known = (Archive(file, (f"{server.url}/{file}",), len(body), 0, f"sha256:{digits}"),)
-        monkeypatch.setattr(room, "files", lambda name: known)
+        known = Archive(file, (f"{server.url}/{file}",), len(body), 0, f"sha256:{digits}")
+        monkeypatch.setattr(room, "archive_of", lambda name: known)
         assert fetch("net").read_bytes() == body
     (home / "data" / "weights" / file).unlink()
     (tmp_path / file).write_bytes(b"others")
@@ -222,7 +220,7 @@ def test_the_weights_are_known_by_the_hash_in_their_name(home, tmp_path, monkeyp
 
 
 def test_torchvision_says_what_its_weights_are():
-    (vgg16,) = room.files("vgg16")
+    vgg16 = room.archive_of("vgg16")
     assert vgg16.file == "vgg16-397923af.pth" and vgg16.hash == "sha256:397923af"
     assert vgg16.urls == ("https://download.pytorch.org/models/vgg16-397923af.pth",)
     assert "vgg16: weights (553 MB): not here" in table()
@@ -278,10 +276,11 @@ def test_aoi_is_taken_as_people_have_it(aoi, home, capsys, change):
 def test_aoi_without_its_files_says_which_and_where_from(home, aoi):
     with pytest.raises(FileNotFoundError, match="has no file that this workshop knows"):
         take(home)
+    with pytest.raises(FileNotFoundError, match=f"train.csv, .* from {catalog.AOI.page}, then"):
+        fetch("aoi")
     (aoi / "train.csv").unlink()
-    for source in (None, aoi):
-        with pytest.raises(FileNotFoundError, match=f"train.csv, .* from {catalog.AOI.page}, then"):
-            fetch("aoi", source)
+    with pytest.raises(ValueError, match="not AOI defect inspection: there is no train.csv in it"):
+        fetch("aoi", aoi)
     (aoi / "train.csv").write_text("ID,Label\nlost.png,0\n")
     with pytest.raises(FileNotFoundError, match="'lost.png'"):
         fetch("aoi", aoi)

@@ -1,9 +1,7 @@
 """The command line: python -m workshop COMMAND; each command imports only what it needs."""
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -11,14 +9,12 @@ from pkgutil import resolve_name
 def main(arguments: list[str] | None = None) -> int:
     """Call what the command line (or `arguments`) names, and return the exit code."""
     words = vars(_parser().parse_args(arguments))
-    calls = words.pop("calls")
     try:
-        calls = resolve_name(f"workshop.{calls}") if isinstance(calls, str) else calls
-        return calls(**words) or 0
+        return resolve_name(f"workshop.{words.pop('calls')}")(**words) or 0
     except ImportError as error:
         print(f"{error}. `python -m workshop doctor` says what to install.", file=sys.stderr)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        print(error.args[0] if isinstance(error, KeyError) else error, file=sys.stderr)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(error, file=sys.stderr)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
@@ -30,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workshop", description="Runs the workshop.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, calls: str | Callable, does: str) -> argparse.ArgumentParser:
+    def add(name: str, calls: str, does: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=does)
         command.set_defaults(calls=calls)
         return command
@@ -45,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     learner = add("learner", "room:learner", "cut or renew your own copies of the notebooks")
     learner.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="not workbook/")
     learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
-    add("samples", _samples, "prepare the sample data sets now, not at their first use")
-    data = add("data", "own:data", "get a real data set or weights; alone: what is here")
+    add("samples", "fetch:samples", "prepare the sample data sets now, not at their first use")
+    data = add("data", "fetch:data", "get a real data set or weights; alone: what is here")
     data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10; or my_pictures")
     data.add_argument(
         "--from", dest="source", type=Path, metavar="DIR", help="or a USB stick, a zip"
@@ -54,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     mirror = add("mirror", "mirror:serve", "instructors: serve a folder's archives to the room")
     mirror.add_argument("folder", type=Path, metavar="DIR")
     mirror.add_argument("--port", type=int, default=8080, metavar="N")
-    predict = add("predict", _predict, "ask a trained network about pictures")
+    predict = add("predict", "teach:predict", "ask a trained network about pictures")
     predict.add_argument("pictures", nargs="+", metavar="PICTURE")
-    app = add("app", _app, "put a trained network on a web page of this machine")
+    app = add("app", "teach:app", "put a trained network on a web page of this machine")
     add("site", "notebooks:site", "build the complete notebooks as a static site")
     execute = add("execute", "notebooks:save", "authors: store new outputs in notebooks/")
     add("clean", "notebooks:clean", "remove build/, runs/, samples and caches")
@@ -67,36 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     for command in (lab, test):
         command.add_argument("--no-browser", dest="browser", action="store_false")
     return parser
-
-
-def _samples() -> None:
-    from helpers.catalog import DATA_SETS
-    from helpers.samples import sample_folder
-
-    for facts in DATA_SETS.values():
-        print(f"{facts.title}: {sample_folder(facts)}", flush=True)
-
-
-def _predict(run: str, pictures: list[str]) -> int:
-    from helpers.serve import Predictor
-
-    with contextlib.redirect_stdout(sys.stderr):  # which network: not an answer
-        predictor = Predictor(run)
-    refused = False
-    for picture in pictures:
-        answer = predictor.ask(picture)
-        print(f"{picture}: {answer}", flush=True)
-        refused |= bool(answer.refusal)
-    return int(refused)
-
-
-def _app(run: str) -> None:
-    from helpers import serve
-    from workshop import teach
-
-    page = teach.page(serve.Predictor(run))
-    print(f"The page is at {serve.launch(page)} for this machine only. Ctrl-C ends it.", flush=True)
-    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from helpers.catalog import REPOSITORY, home
@@ -59,11 +60,17 @@ def machine() -> Check:
 
 def file_names() -> Check:
     """Check that no file beside the notebooks hides a package: a torch.py, or a random.py."""
-    known = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions()} - OURS
     places = {Path.cwd(), REPOSITORY, REPOSITORY / "notebooks", home() / "workbook"}
     files = [file for place in places for file in place.glob("*.py")]
     files += [file.parent for place in places for file in place.glob("*/__init__.py")]
-    hiding = sorted(f"{one.parent.name}/{one.name}" for one in files if one.stem in known)
+    others = [path for path in sys.path if Path(path).resolve() not in places]
+
+    def hides(name: str) -> bool:
+        spec = PathFinder.find_spec(name, others)  # a folder without __init__.py has no origin
+        return name in sys.stdlib_module_names or bool(spec and spec.origin)
+
+    found = [one for one in files if one.stem not in OURS and hides(one.stem)]
+    hiding = sorted(f"{one.parent.name}/{one.name}" for one in found)
     if hiding:
         found = f"{', '.join(hiding)}: taken for the package of the same name"
         return Check("FAIL", found, "Rename it, then restart the kernel.")
@@ -142,8 +149,6 @@ def folders() -> Check:
     if not can_write(Path.home()):
         advice = "`python -m workshop lab` does without. Otherwise set HOME to a folder of yours."
         return Check("WARN", f"{found}; your home folder cannot", advice)
-    if gigabytes < 2:
-        return Check("WARN", found, "Enough for the samples, not for the real data.")
     return Check("OK", found)
 
 
@@ -162,7 +167,7 @@ def opencv() -> Check:
 
 
 def workers() -> Check:
-    """Start a DataLoader worker for real, the way Windows and macOS do it."""
+    """Start a DataLoader worker for real, in the way in which this system starts them."""
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -171,9 +176,8 @@ def workers() -> Check:
     if os.name == "posix" and len(tempfile.gettempdir()) > LONGEST_FOLDER:
         found = f"would hang: {tempfile.gettempdir()} is too long a name"
         return Check("WARN", found, "Set TMPDIR to a folder with a shorter one.")
-    options = {"num_workers": 1, "multiprocessing_context": "spawn", "timeout": 60}
     try:
-        list(DataLoader(TensorDataset(torch.arange(4)), **options))
+        list(DataLoader(TensorDataset(torch.arange(4)), num_workers=1, timeout=60))
     except Exception as error:
         advice = "Use no workers anywhere: slower with large pictures, otherwise the same."
         return Check("WARN", f"do not start: {_short(error)}", advice)

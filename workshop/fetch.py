@@ -1,4 +1,4 @@
-"""Real data and weights: from a folder, the room's mirror or the web; verified, then placed."""
+"""Real data and weights, from a folder, the room's mirror or the web; and your own pictures."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -18,16 +19,15 @@ from urllib3.exceptions import HTTPError
 from helpers.catalog import AOI, DATA_SETS, Archive, DataSet, data_folder, replace, weights_folder
 from helpers.data import OpenedData, image_dataset, pictures
 from helpers.images import is_hidden
-from helpers.samples import unpack
+from helpers.own import can_be_class, own_facts
+from helpers.samples import sample_folder, unpack
+from helpers.survey import survey
 
-SUMS = "SHA256SUMS"  # beside the files on a mirror or a USB stick
+SUMS = "SHA256SUMS"  # beside the files on a USB stick
 LARGEST = 6_000_000_000  # bytes; the pictures of AOI have about 2 GB
-BY_HAND = tuple(  # AOI needs a log-in, so neither size nor hash is known
-    Archive(file, (), size=0, unpacked=LARGEST)
-    for file in ("train.csv", "train_images.zip", "test.csv", "test_images.zip")
-)
+BY_HAND = ("train.csv", "train_images", "test.csv", "test_images")  # AOI needs a log-in
 WEIGHTS = torchvision.models.list_models(torchvision.models)
-AOI_BY_HAND = f"download {', '.join(one.file for one in BY_HAND)} from {AOI.page}, then run "
+AOI_BY_HAND = f"download {', '.join(BY_HAND)} (zip) from {AOI.page}, then run "
 AOI_BY_HAND += "python -m workshop data aoi --from FOLDER"
 TRIES = 5
 PAUSE_SECONDS = 1.0  # before the second try; doubled for each one after
@@ -36,27 +36,38 @@ TIMEOUT = (10.0, 10.0)  # seconds: to connect, and without a byte
 SLOW_SECONDS, LEAST_SPEED = 20.0, 20_000  # after so long, fewer bytes a second are too few
 
 
+def data(name: str | None, source: Path | None) -> None:
+    """Get data or weights, from `source` if there is one; without a name all of it, or a table."""
+    if name in DATA_SETS or name in WEIGHTS:
+        fetch(name, source)
+    elif name:
+        own(name, source)
+    elif source:
+        take(source)
+    else:
+        print(table())
+
+
 def fetch(name: str, source: Path | None = None) -> Path:
     """Get a real data set or weights, unless they are here, and return where they are."""
-    wanted, facts = files(name), DATA_SETS.get(name)
-    target = data_folder(name) / "real" if facts else weights_folder() / wanted[0].file
+    facts, archive = DATA_SETS.get(name), archive_of(name)
+    target = data_folder(name) / "real" if facts else weights_folder() / archive.file
     if target.exists():
         if facts and (missing := _missing(facts, target)):
             raise ValueError(f"{target} has no {missing[0]}. Move it away and run this again.")
         print(f"Here already: {target}")
         return target
+    if not (archive or source):
+        raise FileNotFoundError(f"AOI needs a log-in: {AOI_BY_HAND}.")
     work = target.parent / f"download-{name}"
     work.mkdir(parents=True, exist_ok=True)
     with FileLock(target.parent / f".{name}.lock", timeout=0):  # one process at a time
-        sums = {} if wanted[0].hash and not source else _sums(source, work)
-        if wanted is BY_HAND:  # which of them are there, packed or unpacked?
-            there = {path.name for path in source.iterdir()} if source else set(sums)
-            wanted = [one for one in BY_HAND if {one.file, one.file.removesuffix(".zip")} & there]
-            if not set(BY_HAND[:2]) <= set(wanted):
-                raise FileNotFoundError(f"AOI needs a log-in: {AOI_BY_HAND}.")
-        get, bring = (_take, shutil.copyfile) if source else (_download, shutil.move)
-        got = [get(archive, source or work, sums) for archive in wanted]
-        replace(target, lambda part: _fill(part, facts, got, bring))
+        if not archive:
+            fill = partial(_gather, source)
+        else:
+            file = _take(archive, source) if source else _download(archive, work)
+            fill = partial(_unpack, file, facts, shutil.copyfile if source else shutil.move)
+        replace(target, fill)
         shutil.rmtree(work)
     print(f"Here now: {target}")
     return target
@@ -64,23 +75,50 @@ def fetch(name: str, source: Path | None = None) -> Path:
 
 def take(source: Path) -> None:
     """Get every data set and weight file that a folder has."""
-    there = {path.name for path in source.iterdir()}
-    names = [name for name in (*DATA_SETS, *WEIGHTS) if files(name)[0].file in there]
+    names = [*files_in(source), *(["aoi"] if (source / BY_HAND[0]).is_file() else [])]
     if not names:
         raise FileNotFoundError(f"{source} has no file that this workshop knows.")
     for name in names:
         fetch(name, source)
 
 
-def files(name: str) -> tuple[Archive, ...]:
-    """Return the files that a data set or weights are published as."""
+def files_in(folder: Path) -> dict[str, str]:
+    """Return the names of the archives and weights in a folder, by that of the data or network."""
+    known = {name: archive_of(name) for name in (*DATA_SETS, *WEIGHTS)}
+    return {
+        name: archive.file
+        for name, archive in known.items()
+        if archive and (folder / archive.file).is_file()
+    }
+
+
+def archive_of(name: str) -> Archive | None:
+    """Return the file that a data set or weights are published as, if no log-in is needed."""
     if name in DATA_SETS:
-        archive = DATA_SETS[name].archive
-        return (archive,) if archive else BY_HAND
+        return DATA_SETS[name].archive
     weights = torchvision.models.get_model_weights(name).DEFAULT
     file, size = Path(weights.url), int(weights.meta["_file_size"] * 2**20)
     digits = file.stem.rsplit("-", 1)[-1]  # they begin the file's SHA-256
-    return (Archive(file.name, (weights.url,), size, unpacked=0, hash=f"sha256:{digits}"),)
+    return Archive(file.name, (weights.url,), size, unpacked=0, hash=f"sha256:{digits}")
+
+
+def own(name: str, source: Path | None = None) -> None:
+    """Put the pictures of `source`, a folder or a zip, into data/`name`; say what lies there."""
+    if not can_be_class(name):
+        raise ValueError(f"{name!r} cannot be the name of a folder below data/.")
+    folder = data_folder(name)
+    if source and folder.exists():
+        raise FileExistsError(f"{folder} is there already. Take another name, or move it away.")
+    if source:
+        replace(folder, partial(_bring, source))
+    own_facts(name)
+    print(*survey(name), sep="\n")
+
+
+def samples() -> None:
+    """Prepare the sample of each data set now, not at its first use."""
+    for facts in DATA_SETS.values():
+        print(f"{facts.title}: {sample_folder(facts)}", flush=True)
 
 
 def table() -> str:
@@ -91,13 +129,21 @@ def table() -> str:
         here = "the sample" if _missing(facts, data_folder(name) / "real") else "the real one"
         lines.append(f"{name}: {facts.title} ({size}): {here}")
     for name in ("vgg16", "resnet18"):  # the usual ones, of all that torchvision has
-        (archive,) = files(name)
+        archive = archive_of(name)
         here = "here" if (weights_folder() / archive.file).is_file() else "not here"
         lines.append(f"{name}: weights ({archive.size / 1e6:,.0f} MB): {here}")
     return "\n".join([*lines, f"For aoi: {AOI_BY_HAND}."])
 
 
-def lift(folder: Path) -> None:
+def _bring(source: Path, folder: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, folder, ignore=lambda _, names: list(filter(is_hidden, names)))
+    else:
+        unpack(source, folder, LARGEST)
+    _lift(folder)
+
+
+def _lift(folder: Path) -> None:
     """Bring up what was packed one folder too deep."""
     inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
     if len(inside) == 1 and inside[0].is_dir():
@@ -110,35 +156,16 @@ def _missing(facts: DataSet, folder: Path) -> list[str]:
     return [need for need in facts.needs if not (folder / need).exists()]
 
 
-def _count(facts: DataSet, root: Path) -> str:
-    """Count the pictures with the readers of the notebooks, which refuse what they cannot read."""
+def _check(facts: DataSet, root: Path) -> None:
+    """Count the pictures with the notebooks' readers; refuse what is not the data set."""
+    if missing := _missing(facts, root):
+        raise ValueError(f"That is not {facts.title}: there is no {missing[0]} in it.")
     read, counts = pictures if facts.layout == "cifar" else image_dataset, []
     for part, published in facts.pictures.items():
         if facts.layout != "csv" or (root / f"{part}.csv").is_file():  # AOI may lack the test
             count = len(read(OpenedData(facts, root, "real"), part))
             counts.append(f"{count:,} {part}" + f" (of {published:,})" * (count != published))
-    return ", ".join(counts)
-
-
-def _mirror() -> list[str]:
-    """Return the mirror's address, if one is set; people leave out its http://."""
-    address = os.environ.get("WORKSHOP_MIRROR", "").strip().rstrip("/")
-    return [address if "://" in address else f"http://{address}"] if address else []
-
-
-def _sums(source: Path | None, work: Path) -> dict[str, str]:
-    """Return what a folder's or else the mirror's SHA256SUMS lists: "sha256:…" by file name."""
-    listed = (source or work) / SUMS
-    if not source:
-        listed.unlink(missing_ok=True)  # of another day's mirror
-    for address in [] if source else _mirror():
-        try:
-            _receive_all(f"{address}/{SUMS}", listed, largest=100_000)
-        except ConnectionError as error:
-            print(error)
-    text = listed.read_text(encoding="utf-8-sig", errors="replace") if listed.is_file() else ""
-    lines = re.findall(r"^([0-9a-fA-F]{64}) [ *](.+)$", text, re.MULTILINE)
-    return {name.strip(): f"sha256:{digits.lower()}" for digits, name in lines}
+    print(f"{facts.title}: {', '.join(counts)} pictures")
 
 
 def _fits(file: Path, known: str, size: int) -> bool:
@@ -150,11 +177,12 @@ def _fits(file: Path, known: str, size: int) -> bool:
         return hashlib.file_digest(stream, kind).hexdigest().startswith(digits)
 
 
-def _take(archive: Archive, source: Path, sums: dict[str, str]) -> Path:
-    """Return a file of the folder `source`, verified; or the folder that was unpacked from it."""
-    file, listed = source / archive.file, sums.get(archive.file, "")
-    if archive in BY_HAND and not file.is_file():
-        return source / file.stem
+def _take(archive: Archive, source: Path) -> Path:
+    """Return a file of the folder `source`, verified."""
+    file, sums = source / archive.file, source / SUMS
+    text = sums.read_text(encoding="utf-8-sig", errors="replace") if sums.is_file() else ""
+    found = re.search(rf"^([0-9a-fA-F]{{64}}) [ *]{re.escape(file.name)}\s*$", text, re.MULTILINE)
+    listed = f"sha256:{found[1].lower()}" if found else ""
     if not _fits(file, archive.hash or listed, archive.size):
         # A copy of somebody's own, from a folder they chose. No mirror is believed that much.
         if not (archive.unpacked and listed and _fits(file, listed, 0)):
@@ -166,21 +194,21 @@ def _take(archive: Archive, source: Path, sums: dict[str, str]) -> Path:
     return file
 
 
-def _download(archive: Archive, work: Path, sums: dict[str, str]) -> Path:
+def _download(archive: Archive, work: Path) -> Path:
     """Bring a file into the folder `work` from the first address that has the right one."""
-    places = [(url, archive.hash) for url in archive.urls]
-    if known := archive.hash or sums.get(archive.file, ""):  # the official one goes before
-        places = [(f"{address}/{archive.file}", known) for address in _mirror()] + places
-    file = work / archive.file
-    for url, known in places:
+    urls, file = [*archive.urls], work / archive.file
+    if mirror := os.environ.get("WORKSHOP_MIRROR", "").strip().rstrip("/"):
+        mirror = mirror if "://" in mirror else f"http://{mirror}"  # people leave it out
+        urls.insert(0, f"{mirror}/{archive.file}")
+    for url in urls:
         try:
-            _receive_all(url, file, 2 * archive.size or LARGEST)
-            if _fits(file, known, archive.size):
+            _receive_all(url, file, 2 * archive.size)
+            if _fits(file, archive.hash, archive.size):
                 return file
             file.unlink()
             raise ConnectionError(f"{url} is damaged or another file. It was deleted.")
         except ConnectionError as error:
-            if url == places[-1][0]:
+            if url == urls[-1]:
                 raise ConnectionError(
                     f"{error} The notebooks run without it. For the real thing try another "
                     "network, WORKSHOP_MIRROR, or a folder or USB stick (--from DIR)."
@@ -188,28 +216,27 @@ def _download(archive: Archive, work: Path, sums: dict[str, str]) -> Path:
             print(f"{error} Trying the next address.")
 
 
-def _fill(part: Path, facts: DataSet | None, got: list[Path], bring: Callable) -> None:
-    """Make the new file or folder out of what was got; refuse what is not the data set."""
+def _unpack(file: Path, facts: DataSet | None, bring: Callable, part: Path) -> None:
+    """Make the new file or folder out of an archive or weights."""
     if not facts:
-        bring(got[0], part)
+        bring(file, part)
         return
     print(f"Unpacking {facts.title}")
+    unpack(file, part, facts.archive.unpacked)
+    bring(file, part / file.name)  # the notebooks open it, too
+    _check(facts, part)
+
+
+def _gather(source: Path, part: Path) -> None:
+    """Make the new folder out of what somebody downloaded by hand, packed or unpacked."""
     part.mkdir()
-    for file in got:
-        if file.is_dir():
-            shutil.copytree(file, part / file.name)
-        elif facts.archive:
-            unpack(file, part, facts.archive.unpacked)
-            bring(file, part / file.name)  # the notebooks open it, too
-        elif file.suffix == ".zip":
-            unpack(file, part / file.stem, LARGEST)
-        else:
-            bring(file, part / file.name)
-    for folder in part.glob("*_images"):
-        lift(folder)
-    if missing := _missing(facts, part):
-        raise ValueError(f"That is not {facts.title}: there is no {missing[0]} in it.")
-    print(f"{facts.title}: {_count(facts, part)} pictures")
+    for name in BY_HAND:
+        packed, plain = source / f"{name}.zip", source / name
+        if packed.is_file() or plain.is_dir():
+            _bring(packed if packed.is_file() else plain, part / name)
+        elif plain.is_file():
+            shutil.copyfile(plain, part / name)
+    _check(AOI, part)
 
 
 def _receive_all(url: str, file: Path, largest: int) -> None:

@@ -7,9 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 import uuid
 from datetime import datetime
 from functools import partial
@@ -25,7 +22,7 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings, the look of the slides
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = 'raise NotImplementedError("Write your code in place of this line.")'
-SEAL, NO_HASH = '"workshop": "{}"', "0" * 64  # in the metadata of a copy: the hash of its text
+SEAL = re.compile(rb'"workshop": "[0-9a-f]*"')  # in the metadata of a copy
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -46,91 +43,70 @@ def code_cells(file: Path) -> list[str]:
 
 
 def cut(notebook: nbformat.NotebookNode) -> bytes:
-    """Return the attendee's copy of a notebook: no outputs, a stub for each solution, a seal.
-
-    The seal is the hash of everything else in the file: whatever somebody changes breaks it.
-    """
+    """Return the attendee's copy of a notebook: no outputs, a stub for each solution, a seal."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             cell.source = re.sub(f"{BEGIN}.*?{END}", STUB, cell.source, flags=re.DOTALL)
-    notebook.metadata["workshop"] = NO_HASH
-    text = nbformat.writes(notebook) + "\n"
-    name = hashlib.sha256(text.encode()).hexdigest()
-    return text.replace(SEAL.format(NO_HASH), SEAL.format(name)).encode()
+    notebook.metadata["workshop"] = ""
+    return _sealed(f"{nbformat.writes(notebook)}\n".encode())
+
+
+def _sealed(content: bytes) -> bytes:
+    """Let the seal be the hash of everything else in the file: whatever changes breaks it."""
+    digest = hashlib.sha256(SEAL.sub(b"", content)).hexdigest()
+    return SEAL.sub(f'"workshop": "{digest}"'.encode(), content)
 
 
 def _is_untouched(content: bytes) -> bool:
     """Return whether a file is, byte for byte, a copy as `cut` made it, now or in the past."""
-    found = re.search(SEAL.format("([0-9a-f]{64})").encode(), content)
-    if not found:
-        return False
-    text = content.replace(found[0], SEAL.format(NO_HASH).encode())
-    return hashlib.sha256(text).hexdigest().encode() == found[1]
+    return bool(SEAL.search(content)) and _sealed(content) == content
 
 
 def learner(folder: Path | None = None, fresh: bool = False) -> None:
-    """Bring the attendee's copies, in workbook/ or `folder`, up to date; print what was done.
+    """Bring the attendee's copies, in workbook/ or `folder`, up to date.
 
     Whatever they changed is left alone or, with `fresh`, kept beside the new copy.
     """
     folder = folder or home() / "workbook"
     folder.mkdir(parents=True, exist_ok=True)
-    done = {"here": [], "new": [], "updated": [], "kept": [], "moved": []}
+    kept = []
     for file in notebook_files():
-        kind, name = _renew(folder / file.name, cut(nbformat.read(file, as_version=4)), fresh)
-        done[kind].append(name)
-    print(f"{len(done['new'])} new notebooks, {len(done['updated'])} brought up to date.")
-    if done["kept"]:
-        print(f"Left alone, because you changed or ran them: {', '.join(done['kept'])}.")
+        if not _renew(folder / file.name, cut(nbformat.read(file, as_version=4)), fresh):
+            kept.append(file.name)
+    print(f"Your notebooks are in {folder}.")
+    if kept:
+        print(f"Left alone, because you changed or ran them: {', '.join(kept)}.")
         print("A fresh copy beside yours: python -m workshop learner --fresh")
-    if done["moved"]:
-        print(f"Your old copies are kept as: {', '.join(done['moved'])}.")
 
 
-def _renew(target: Path, content: bytes, fresh: bool) -> tuple[str, str]:
-    """Put a copy in place; return what was done, and the name that this is about.
+def _renew(target: Path, content: bytes, fresh: bool) -> bool:
+    """Put a copy in place, unless a changed one is to stay; return whether it is there.
 
     Nothing is ever overwritten, so it does not matter who else writes here at the same instant:
     the old file moves to a name that nobody else has, and the new one takes an empty place.
     """
-    if _create(target, content):
-        return "new", target.name
-    now = f"{datetime.now():%Y-%m-%d %H.%M.%S} {uuid.uuid4().hex[:6]}"
-    aside = target.with_stem(f"{target.stem} {now}")
-    try:
+
+    def is_ours(found: bytes) -> bool:  # also what a full disk cut off
+        return content.startswith(found) or _is_untouched(found)
+
+    with contextlib.suppress(FileNotFoundError):  # the first time, or another process was sooner
         before = target.read_bytes()
         if before == content:
-            return "here", target.name
-        if not (fresh or _is_untouched(before)):
-            return "kept", target.name
-        target.rename(aside)
-    except FileNotFoundError:  # another process was sooner, and makes a new one
-        return "here", target.name
-    _create(target, content)
-    if not _is_untouched(aside.read_bytes()):
-        return "moved", aside.name
-    aside.unlink()
-    return "updated", target.name
-
-
-def _create(target: Path, content: bytes) -> bool:
-    """Make a file, whole at once, unless something has that name; return whether it was made."""
-    with (
-        contextlib.suppress(FileExistsError),
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as place,
-    ):
-        whole = Path(place, target.name)
-        whole.write_bytes(content)
-        try:
-            target.hardlink_to(whole)  # unlike a move, it replaces nothing
-        except OSError:  # it is there, or the disk has no links, such as a USB stick
-            with target.open("xb") as stream:  # replaces nothing either
-                stream.write(content)
-        return True
-    return False
+            return True
+        if not (fresh or is_ours(before)):
+            return False
+        now = f"{datetime.now():%Y-%m-%d %H.%M.%S} {uuid.uuid4().hex[:6]}"
+        aside = target.rename(target.with_stem(f"{target.stem} {now}"))
+        if is_ours(aside.read_bytes()):
+            aside.unlink()
+        else:
+            print(f"Your old copy is kept as {aside.name}.")
+    with contextlib.suppress(FileExistsError), target.open("xb") as file:
+        file.write(content)
+    return True
 
 
 def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -191,8 +167,10 @@ def jupyter_environment() -> dict[str, str]:
     return variables
 
 
-def lab(present: bool = False, browser: bool = True) -> int:
-    """Open JupyterLab on this machine only, and wait until it is stopped; return its exit code."""
+def lab(present: bool = False, browser: bool = True) -> None:
+    """Open JupyterLab on this machine only, until it is stopped."""
+    from jupyterlab.labapp import LabApp  # slow to import
+
     folder, renew = home() / "workbook", learner
     if present:
         folder, renew = home() / "build" / "present", present_copies
@@ -208,11 +186,6 @@ def lab(present: bool = False, browser: bool = True) -> int:
         "LabApp.extension_manager": "readonly",
         "KernelManager.transport_encryption": "auto",
     }
-    command = [sys.executable, "-m", "jupyterlab", "--log-level=WARN", "--allow-root"]
-    command += [f"--{name}={value}" for name, value in settings.items()]
-    server = subprocess.Popen(command, env=os.environ | jupyter_environment())
-    while True:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            continue  # Ctrl-C reaches the server as well, which asks first and stops its kernels
+    os.environ |= jupyter_environment()
+    words = [f"--{name}={value}" for name, value in settings.items()]
+    LabApp.launch_instance(["--log-level=WARN", "--allow-root", *words])

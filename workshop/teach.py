@@ -1,5 +1,7 @@
-"""The page of a predictor: in one tab it answers, in the other you teach it classes of your own."""
+"""A trained network at work: in a terminal, or on a page where you also teach it new classes."""
 
+import contextlib
+import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -116,19 +118,15 @@ def page(predictor: serve.Predictor):
         looked = Image.composite(picture, Image.new("RGB", picture.size), light)
         return verdict, answer.probabilities, looked
 
-    def counts() -> str:
-        found = teacher.pictures().items()
-        return "\n".join(f"- {label}: {len(files)} pictures" for label, files in found)
-
-    def said(call, *words) -> tuple[str, str]:
+    def said(call, *words) -> str:
         try:
-            return call(*words), counts()
+            return call(*words)
         except (OSError, ValueError) as error:
-            return str(error), counts()
+            return str(error)
 
     def keep(label: str, path: str | None):
-        kept = said(teacher.keep, label, Path(path).read_bytes()) if path else ("", counts())
-        return *kept, None  # ready for the next picture
+        kept = said(teacher.keep, label, Path(path).read_bytes()) if path else ""
+        return kept, None  # ready for the next picture
 
     asked, photo = serve.photo_input(), serve.photo_input()  # first: Gradio gets its settings there
     with gr.Blocks(title=title, delete_cache=(60, 300)) as both:
@@ -149,9 +147,27 @@ def page(predictor: serve.Predictor):
                     f"other. They are kept in `{teacher.folder}`, where you may add and delete "
                     "some. After Learn, the tab Ask answers with these classes."
                 )
-                list_, button = gr.Markdown(counts), gr.Button("Learn", variant="primary")
-                done = gr.Markdown()
+                button, done = gr.Button("Learn", variant="primary"), gr.Markdown()
         asked.change(ask, asked, answer, api_name="ask")
-        photo.input(keep, [name, photo], [done, list_, photo], api_name="keep")
-        button.click(lambda: said(teacher.learn), None, [done, list_], api_name="learn")
+        photo.input(keep, [name, photo], [done, photo], api_name="keep")
+        button.click(lambda: said(teacher.learn), None, done, api_name="learn")
     return both.queue(max_size=20)
+
+
+def app(run: str) -> None:
+    """Show the page of a run until Ctrl-C."""
+    both = page(serve.Predictor(run))
+    print(f"The page is at {serve.launch(both)} for this machine only. Ctrl-C ends it.", flush=True)
+    both.block_thread()
+
+
+def predict(run: str, pictures: list[str]) -> int:
+    """Print what a network says about pictures; return 1 if one was refused."""
+    with contextlib.redirect_stdout(sys.stderr):  # which network: not an answer
+        predictor = serve.Predictor(run)
+    refused = False
+    for picture in pictures:
+        answer = predictor.ask(picture)
+        print(f"{picture}: {answer}", flush=True)
+        refused |= bool(answer.refusal)
+    return int(refused)
