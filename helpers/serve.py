@@ -8,6 +8,7 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 from helpers.catalog import DATA_SETS, data_folder, home
 from helpers.data import OpenedData, image_dataset, open_data
 from helpers.images import open_picture, squeezed
+from helpers.models import layer_outputs
 from helpers.training import best_device, load_model
 from helpers.transfer import load_backbone
 
@@ -154,18 +156,12 @@ class Predictor:
 
 def look(model: nn.Module, picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits (classes,) of a picture (C, H, W), and its last maps, (1, F, h, w)."""
-    outputs, device = [], next(model.parameters()).device
-
-    def catch(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
-        outputs.append(output)
-
+    device = next(model.parameters()).device
     with LOCK:
-        hooks = [layer.register_forward_hook(catch) for layer in model.modules()]
-        logits = model(picture[None].to(device).requires_grad_())[0]
-        for hook in hooks:
-            hook.remove()
+        layers = layer_outputs(model, picture[None].to(device).requires_grad_())
+    outputs = [output for _, _, output in layers]
     *_, maps = (x for x in outputs if x.ndim == 4 and x.shape[2:].numel() > 1)
-    return logits, maps
+    return outputs[-1][0], maps
 
 
 def point_of(maps: Tensor) -> Tensor:
@@ -227,9 +223,5 @@ def launch(page) -> str:
     options = {"server_name": "127.0.0.1", "share": False, "inline": False, "quiet": True}
     options |= {"footer_links": [], "prevent_thread_lock": True, "max_file_size": MOST_BYTES}
     options["app_kwargs"] = {"middleware": layers}
-    proxies = os.environ.get("no_proxy")
-    os.environ["no_proxy"] = "*"  # Gradio asks its own page whether it is there
-    try:
+    with mock.patch.dict(os.environ, no_proxy="*"):  # Gradio asks its own page whether it is there
         return page.launch(**options)[1]
-    finally:
-        os.environ.pop("no_proxy") if proxies is None else os.environ.update(no_proxy=proxies)
