@@ -10,7 +10,6 @@ A split stays: a new picture joins the part that lacks most, one that you delete
 """
 
 import contextlib
-import csv
 import filecmp
 import itertools
 import json
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
@@ -85,9 +85,6 @@ def find(folder: Path) -> Found:
         for table in parted or tables:
             _read(found, table, NAMES.get(table.stem.lower(), ""))
     elif any(part == "train" and _folders(path) for part, path in named):  # else a class: trains
-        if len(named) > len(dict(named)):
-            names = ", ".join(path.name for _, path in named)
-            raise ValueError(f"{folder} has {names}: two folders for one part. Join them.")
         others = [path for path in inside if path.name.lower() not in NAMES]
         found.left_out |= dict.fromkeys(others, "beside train/, and none of valid/ and test/")
         for part, path in named:
@@ -181,7 +178,8 @@ def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
                 f"least {1 + len(cut)} here, and {FEW} before an accuracy means anything."
             )
     parts = {part: names_below(tree / part) for part in ("train", "valid", "test")}
-    replace(tree / "test.csv", partial(_write_table, parts["test"]))  # what step 09 fills in
+    table = pd.DataFrame({"ID": parts["test"], "Label": None})  # what step 09 fills in
+    replace(tree / "test.csv", partial(table.to_csv, index=False))
     return classes, {part: len(names) for part, names in parts.items()}
 
 
@@ -190,11 +188,6 @@ def _link(file: Path, link: Path) -> None:
         os.link(file, link)
     except OSError:  # some disks know no links
         shutil.copy2(file, link)
-
-
-def _write_table(names: list[str], file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([("ID", "Label"), *((name, "") for name in names)])
 
 
 def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) -> DataSet:
