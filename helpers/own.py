@@ -205,12 +205,11 @@ def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) 
         about["mean"], about["std"] = ([round(x, 3) for x in one.tolist()] for one in (mean, std))
         text = json.dumps(about, indent=2, ensure_ascii=False)
         replace(file, lambda part: part.write_text(text + "\n", encoding="utf-8"))
-    fixed = {"layout": "folders", "licence": "yours", "page": "", "needs": (), "pictures": counts}
-    fixed["unlabelled"] = () if (tree / "test" / classes[0]).is_dir() else ("test",)
+    unlabelled = () if (tree / "test" / classes[0]).is_dir() else ("test",)
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         about = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
-        facts = DataSet(name=name, **about, **fixed)
+        facts = DataSet(name=name, **about, pictures=counts, unlabelled=unlabelled)
         if list(facts.classes) != classes:
             listed, found = ", ".join(facts.classes), ", ".join(classes)
             raise ValueError(f"it lists the classes {listed}; there are {found}")
