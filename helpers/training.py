@@ -147,13 +147,10 @@ def fit(
     network = model.module if ddp else getattr(model, "_orig_mod", model)  # torch.compile's
     parts = {"model": network, "optimizer": optimizer}
     parts |= {"scheduler": scheduler} if scheduler else {}
-    rates = ", ".join(
-        f"{group.get('initial_lr', group['lr']):g}" for group in optimizer.param_groups
-    )
-    settings = f"{type(optimizer).__name__} from {rates}, {len(train)} batches"
-    if scheduler:
-        length = getattr(scheduler, "total_steps", getattr(scheduler, "T_max", "any number of"))
-        settings += f", {type(scheduler).__name__} of {length} steps"
+    kinds = ", ".join(type(part).__name__ for part in parts.values())
+    rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    steps = getattr(scheduler, "total_steps", getattr(scheduler, "T_max", None))
+    settings = f"{kinds}, rates {rates}, {len(train)} batches, steps {steps}"
     history = _resumed(run / "last.pt", parts, settings) if run and resume else []
     if distributed.is_initialized() and distributed.get_rank():
         run, loggers = None, ()  # the first process writes
