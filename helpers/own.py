@@ -84,17 +84,15 @@ def find(folder: Path) -> Found:
     if tables:
         for table in parted or tables:
             _read(found, table, NAMES.get(table.stem.lower(), ""))
-    elif any(part == "train" and _folders(path) for part, path in named):  # else a class: trains
-        others = [path for path in inside if path.name.lower() not in NAMES]
-        found.left_out |= dict.fromkeys(others, "beside train/, and none of valid/ and test/")
-        for part, path in named:
-            for label in _folders(path):
-                found.add(label, part, label.name)
-            if part == "test" and not _folders(path):
-                found.add(path, part, "")  # nobody knows what they show
     else:
-        for label in inside:
-            found.add(label, "", label.name)
+        is_split = any(part == "train" and _folders(path) for part, path in named)  # else a class
+        for part, place in named if is_split else [("", folder)]:
+            for label in _folders(place):
+                found.add(label, part, label.name)
+            if part == "test" and not _folders(place):
+                found.add(place, part, "")  # nobody knows what they show
+        others = [path for path in inside if is_split and path.name.lower() not in NAMES]
+        found.left_out |= dict.fromkeys(others, "beside train/, and none of valid/ and test/")
     labels = {label for _, label, *_ in found.pictures} - {""}
     if len(labels) < 2:
         raise FileNotFoundError(
