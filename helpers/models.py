@@ -1,11 +1,11 @@
 """The networks, the convolution size formula, and an estimate of the memory they need."""
 
-import contextlib
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 
 def conv_output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
@@ -98,21 +98,22 @@ def memory_estimate(model: nn.Module, picture: Sequence[int], batch_size: int) -
     parts = {"weights": weights, "gradients": trained, "optimiser": 2 * trained}  # two moments
     first = next(model.parameters())
     one = torch.zeros(1, *picture, dtype=first.dtype, device=first.device)
-    with torch.no_grad():
-        layers = [seen for seen in layer_outputs(model, one) if not [*seen[0].children()]]
     # a layer whose output lies where its input does only views or overwrites it
-    outputs = [y for _, (x, *_), y in layers if y.data_ptr() != x.data_ptr()]
+    outputs = [y for _, x, y in layer_outputs(model, one) if y.data_ptr() != x.data_ptr()]
     parts["activations"] = batch_size * sum(tensor.nbytes for tensor in [one, *outputs])
     return parts | {"total": sum(parts.values())}
 
 
-def layer_outputs(model: nn.Module, pictures: Tensor) -> list[tuple[nn.Module, tuple, Tensor]]:
-    """Return each layer with its inputs and its output, as they finish; the last one is `model`."""
-    seen, was_training = [], model.training
-    with contextlib.ExitStack() as hooks:
-        for layer in model.modules():
-            hook = layer.register_forward_hook(lambda *of: seen.append(of))
-            hooks.enter_context(hook)
+def layer_outputs(model: nn.Module, pictures: Tensor) -> list[tuple[nn.Module, Tensor, Tensor]]:
+    """Return each layer with its input and its output, in the order in which they work."""
+    seen = []
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if not list(layer.children()):
+            seen.append((layer, inputs[0], output))
+
+    was_training = model.training
+    with torch.no_grad(), register_module_forward_hook(note):
         model.eval()(pictures)
     model.train(was_training)
     return seen

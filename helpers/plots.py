@@ -149,7 +149,6 @@ def show_heat(pictures: Sequence, maps: Sequence[torch.Tensor], titles: Sequence
     _show()
 
 
-@torch.no_grad()
 def show_network(network: nn.Module, size: int, title: str) -> None:
     """Show what each layer gives: as high as its side in pixels, as wide as it has channels.
 

@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 from helpers.catalog import DATA_SETS, data_folder, home
 from helpers.data import OpenedData, image_dataset, open_data
 from helpers.images import open_picture, squeezed
-from helpers.models import layer_outputs
 from helpers.training import best_device, load_model
 from helpers.transfer import load_backbone
 
@@ -156,12 +155,18 @@ class Predictor:
 
 def look(model: nn.Module, picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits (classes,) of a picture (C, H, W), and its last maps, (1, F, h, w)."""
-    device = next(model.parameters()).device
+    outputs, device = [], next(model.parameters()).device
+
+    def catch(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
+        outputs.append(output)
+
     with LOCK:
-        layers = layer_outputs(model, picture[None].to(device).requires_grad_())
-    outputs = [output for _, _, output in layers]
+        hooks = [layer.register_forward_hook(catch) for layer in model.modules()]
+        logits = model(picture[None].to(device).requires_grad_())[0]
+        for hook in hooks:
+            hook.remove()
     *_, maps = (x for x in outputs if x.ndim == 4 and x.shape[2:].numel() > 1)
-    return outputs[-1][0], maps
+    return logits, maps
 
 
 def point_of(maps: Tensor) -> Tensor:
