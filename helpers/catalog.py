@@ -34,12 +34,11 @@ class DataSet:
     layout: str = "folders"  # or "csv", or "cifar"
     size: int = 64  # pixels: the side that pictures are resized to, unless another is asked for
     channels: int = 3  # RGB; 1 is grey
-    licence: str
-    page: str  # where it comes from
     pictures: dict[str, int] = field(hash=False)  # how many each part of the real one has
     needs: tuple[str, ...] = ()  # paths that must be there for it to be complete
     inner: str = ""  # the folder inside it that holds the parts
-    archive: Archive | None = None  # None where a log-in is needed
+    archive: Archive | None = None  # None where a log-in is needed:
+    page: str = ""  # which is there
     unlabelled: tuple[str, ...] = ()  # parts whose labels nobody has
 
 
@@ -52,7 +51,6 @@ AOI = DataSet(
     layout="csv",
     size=128,
     channels=1,
-    licence="AIdea's terms of use: for the competition and for study, not to be passed on",
     page="https://aidea-web.tw/topic/285ef3be-44eb-43dd-85cc-f0388bf85ea4",
     pictures={"train": 2528, "test": 10142},
     needs=("train.csv", "train_images"),
@@ -69,8 +67,6 @@ CIFAR10 = DataSet(
     std=(0.2470, 0.2435, 0.2616),
     layout="cifar",
     size=32,
-    licence="none stated; free for research and teaching, cite Krizhevsky 2009",
-    page="https://www.cs.toronto.edu/~kriz/cifar.html",
     pictures={"train": 50_000, "test": 10_000},
     inner="cifar-10-batches-py",
     needs=("cifar-10-batches-py/batches.meta", "cifar-10-batches-py/test_batch"),
@@ -92,12 +88,8 @@ FOOD = DataSet(
     classes=("pizza", "steak", "sushi"),
     mean=(0.544, 0.420, 0.330),
     std=(0.264, 0.258, 0.257),
-    licence="a part of Food-101: photographs from foodspotting.com, for scientific fair use",
-    page="https://github.com/mrdbourke/pytorch-deep-learning/tree/main/data",
     pictures={"train": 225, "test": 75},
-    needs=tuple(
-        f"{part}/{name}" for part in ("train", "test") for name in ("pizza", "steak", "sushi")
-    ),
+    needs=("train/pizza", "train/steak", "train/sushi", "test/pizza", "test/steak", "test/sushi"),
     archive=Archive(
         "pizza_steak_sushi.zip",
         (
@@ -117,8 +109,6 @@ PETS = DataSet(
     classes=("cats", "dogs"),
     mean=(0.488, 0.454, 0.417),
     std=(0.254, 0.247, 0.249),
-    licence="Kaggle's competition rules: for the competition and for study, not to be passed on",
-    page="https://www.kaggle.com/c/dogs-vs-cats",
     pictures={"train": 23_000, "valid": 2_000, "test1": 12_500},
     inner="dogscats",
     needs=("dogscats/train", "dogscats/valid", "dogscats/test1"),
@@ -173,8 +163,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         part = Path(aside, path.name)
         write(part)
         try:
-            if not (part.is_dir() and path.is_dir()):
-                part.replace(path)
+            part.replace(path)
         except OSError:
             if not (part.is_dir() and path.is_dir()):  # else another process was sooner
                 raise

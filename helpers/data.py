@@ -171,13 +171,6 @@ def read_cifar(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels
 
 
-def _cifar_pictures(folder: Path, part: str) -> Pictures:
-    files = {"train": [f"data_batch_{n}" for n in range(1, 6)], "test": ["test_batch"]}[part]
-    batches = [read_cifar(folder / file) for file in files]
-    pixels, labels = map(np.concatenate, zip(*batches, strict=True))
-    return Pictures(torch.from_numpy(pixels).view(-1, 3, 32, 32), torch.from_numpy(labels))
-
-
 def image_dataset(data: OpenedData, part: str, size: int | None = None, transform=None) -> _Images:
     """Return one part of a data set, for example "train", decoded one by one; see `CsvImages`."""
     facts = data.facts
@@ -192,7 +185,10 @@ def image_dataset(data: OpenedData, part: str, size: int | None = None, transfor
 def pictures(data: OpenedData, part: str, size: int | None = None) -> Pictures:
     """Return all pictures of one part, decoded once; CIFAR-10 stays at 32 pixels."""
     if data.facts.layout == "cifar":
-        return _cifar_pictures(data.root / data.facts.inner, part)
+        files = {"train": [f"data_batch_{n}" for n in range(1, 6)], "test": ["test_batch"]}[part]
+        batches = [read_cifar(data.root / data.facts.inner / file) for file in files]
+        pixels, labels = map(np.concatenate, zip(*batches, strict=True))
+        return Pictures(torch.from_numpy(pixels).view(-1, 3, 32, 32), torch.from_numpy(labels))
     return decode_once(image_dataset(data, part, size), data_folder(data.facts.name) / "cache")
 
 

@@ -10,7 +10,6 @@ A split stays: a new picture joins the part that lacks most, one that you delete
 """
 
 import contextlib
-import csv
 import filecmp
 import itertools
 import json
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
@@ -84,20 +84,15 @@ def find(folder: Path) -> Found:
     if tables:
         for table in parted or tables:
             _read(found, table, NAMES.get(table.stem.lower(), ""))
-    elif any(part == "train" and _folders(path) for part, path in named):  # else a class: trains
-        if len(named) > len(dict(named)):
-            names = ", ".join(path.name for _, path in named)
-            raise ValueError(f"{folder} has {names}: two folders for one part. Join them.")
-        others = [path for path in inside if path.name.lower() not in NAMES]
-        found.left_out |= dict.fromkeys(others, "beside train/, and none of valid/ and test/")
-        for part, path in named:
-            for label in _folders(path):
-                found.add(label, part, label.name)
-            if part == "test" and not _folders(path):
-                found.add(path, part, "")  # nobody knows what they show
     else:
-        for label in inside:
-            found.add(label, "", label.name)
+        is_split = any(part == "train" and _folders(path) for part, path in named)  # else a class
+        for part, place in named if is_split else [("", folder)]:
+            for label in _folders(place):
+                found.add(label, part, label.name)
+            if part == "test" and not _folders(place):
+                found.add(place, part, "")  # nobody knows what they show
+        others = [path for path in inside if is_split and path.name.lower() not in NAMES]
+        found.left_out |= dict.fromkeys(others, "beside train/, and none of valid/ and test/")
     labels = {label for _, label, *_ in found.pictures} - {""}
     if len(labels) < 2:
         raise FileNotFoundError(
@@ -181,7 +176,8 @@ def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
                 f"least {1 + len(cut)} here, and {FEW} before an accuracy means anything."
             )
     parts = {part: names_below(tree / part) for part in ("train", "valid", "test")}
-    replace(tree / "test.csv", partial(_write_table, parts["test"]))  # what step 09 fills in
+    table = pd.DataFrame({"ID": parts["test"], "Label": None})  # what step 09 fills in
+    replace(tree / "test.csv", partial(table.to_csv, index=False))
     return classes, {part: len(names) for part, names in parts.items()}
 
 
@@ -190,11 +186,6 @@ def _link(file: Path, link: Path) -> None:
         os.link(file, link)
     except OSError:  # some disks know no links
         shutil.copy2(file, link)
-
-
-def _write_table(names: list[str], file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([("ID", "Label"), *((name, "") for name in names)])
 
 
 def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) -> DataSet:
@@ -212,12 +203,11 @@ def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) 
         about["mean"], about["std"] = ([round(x, 3) for x in one.tolist()] for one in (mean, std))
         text = json.dumps(about, indent=2, ensure_ascii=False)
         replace(file, lambda part: part.write_text(text + "\n", encoding="utf-8"))
-    fixed = {"layout": "folders", "licence": "yours", "page": "", "needs": (), "pictures": counts}
-    fixed["unlabelled"] = () if (tree / "test" / classes[0]).is_dir() else ("test",)
+    unlabelled = () if (tree / "test" / classes[0]).is_dir() else ("test",)
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         about = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
-        facts = DataSet(name=name, **about, **fixed)
+        facts = DataSet(name=name, **about, pictures=counts, unlabelled=unlabelled)
         if list(facts.classes) != classes:
             listed, found = ", ".join(facts.classes), ", ".join(classes)
             raise ValueError(f"it lists the classes {listed}; there are {found}")

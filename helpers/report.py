@@ -1,6 +1,7 @@
 """From a trained network to answers: predictions, the confusion matrix, the submission CSV."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -37,27 +38,13 @@ def class_scores(confusion: pd.DataFrame) -> pd.DataFrame:
 
 
 def submission_faults(file: Path, test_csv: Path, classes: int) -> list[str]:
-    """Return one sentence for each thing that the competition would reject in a submission."""
-    text = Path(file).read_bytes()
-    if text.startswith(b"\xef\xbb\xbf"):
-        return ["The file starts with a byte order mark. Save it as plain UTF-8."]
-    rows = [line.split(",") for line in text.decode("utf-8", "replace").splitlines()]
-    if not rows or rows[0] != ["ID", "Label"]:
-        return [f"The first line must be ID,Label. Found: {','.join(rows[0]) if rows else ''!r}."]
-    crooked = [number for number, row in enumerate(rows, start=1) if len(row) != 2]
-    if crooked:
-        return [f"Line {crooked[0]} does not have two values."]
-    ids, faults = [row[0] for row in rows[1:]], []
-    wanted = list(pd.read_csv(test_csv, dtype=str, encoding="utf-8-sig")["ID"])
-    if missing := set(wanted) - set(ids):
-        faults.append(f"IDs are missing ({len(missing)}), for example {min(missing)}.")
-    if unknown := set(ids) - set(wanted):
-        faults.append(f"IDs are not in the test set ({len(unknown)}), for example {min(unknown)}.")
-    if not faults and ids != wanted:
-        faults.append("The IDs are not those of test.csv in their order, each once.")
-    allowed = {str(number) for number in range(classes)}
-    if wrong := next((row for row in rows[1:] if row[1] not in allowed), None):
-        faults.append(
-            f"{wrong[0]} has the label {wrong[1]!r}: not a number from 0 to {classes - 1}."
-        )
-    return faults
+    """Return what the competition would reject in a submission: the first line that is wrong."""
+    lines = Path(file).read_text("utf-8", "replace").splitlines()
+    names = pd.read_csv(test_csv, dtype=str, encoding="utf-8-sig")["ID"]
+    if lines[:1] != ["ID,Label"]:  # a byte order mark is seen, too
+        return [f"The first line must be ID,Label. Found: {''.join(lines[:1])!r}."]
+    for number, (line, name) in enumerate(zip_longest(lines[1:], names), start=2):
+        if line not in [f"{name},{label}" for label in range(classes)]:
+            wanted = f"{name} and a number from 0 to {classes - 1}" if name else "the end"
+            return [f"Line {number} must be {wanted}. Found: {line or ''!r}."]
+    return []

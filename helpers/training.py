@@ -47,25 +47,16 @@ def train_epoch(
     model: nn.Module,
     loader: Loader,
     loss_fn: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     scheduler: LRScheduler | None = None,
     bar: tqdm | None = None,
     precision: torch.dtype | None = None,
 ) -> Scores:
-    """Improve the network, and step the scheduler, after each batch of training pictures."""
-    return _show_all(model.train(), loader, loss_fn, precision, optimizer, scheduler, bar)
+    """Improve the network, and step the scheduler, after each batch of training pictures.
 
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module, loader: Loader, loss_fn: nn.Module, precision: torch.dtype | None = None
-) -> Scores:
-    """Measure the network without changing it; it is left in evaluation mode."""
-    return _show_all(model.eval(), loader, loss_fn, precision)
-
-
-def _show_all(model, loader, loss_fn, precision, optimizer=None, scheduler=None, bar=None):
-    """Show the network every picture; with an optimizer it learns from each batch."""
+    Without an optimizer the network is only measured: see `evaluate`.
+    """
+    model.train(optimizer is not None)
     device = next(model.parameters()).device
     normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
     total_loss, correct, count = 0, 0, 0
@@ -95,6 +86,14 @@ def _show_all(model, loader, loss_fn, precision, optimizer=None, scheduler=None,
         distributed.all_reduce(sums)  # what the other processes saw counts: see scale.py
     total_loss, correct, count = sums.tolist()
     return Scores(total_loss / count, correct / count)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, loader: Loader, loss_fn: nn.Module, precision: torch.dtype | None = None
+) -> Scores:
+    """Measure the network without changing it; it is left in evaluation mode."""
+    return train_epoch(model, loader, loss_fn, optimizer=None, precision=precision)
 
 
 def fit(
@@ -150,13 +149,10 @@ def fit(
         network.to(memory_format=torch.channels_last)  # convolutions are quicker with this one
     parts = {"model": network, "optimizer": optimizer}
     parts |= {"scheduler": scheduler} if scheduler else {}
-    rates = ", ".join(
-        f"{group.get('initial_lr', group['lr']):g}" for group in optimizer.param_groups
-    )
-    settings = f"{type(optimizer).__name__} from {rates}, {len(train)} batches"
-    if scheduler:
-        length = getattr(scheduler, "total_steps", getattr(scheduler, "T_max", "any number of"))
-        settings += f", {type(scheduler).__name__} of {length} steps"
+    kinds = ", ".join(type(part).__name__ for part in parts.values())
+    rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    steps = getattr(scheduler, "total_steps", getattr(scheduler, "T_max", None))
+    settings = f"{kinds}, rates {rates}, {len(train)} batches, steps {steps}"
     history = _resumed(run / "last.pt", parts, settings) if run and resume else []
     if distributed.is_initialized() and distributed.get_rank():
         run, loggers = None, ()  # the first process writes

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -58,21 +59,15 @@ class Body(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        if getattr(network, "num_classes", None) == 0:  # timm cut it off already
-            self.last, self.outputs = "", network.num_features
-            return
-        linear = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
-        if not linear or linear[-1][1].out_features != len(IMAGENET):
+        linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+        if not linear or linear[-1].out_features != len(IMAGENET):
             raise ValueError("It does not end in a linear layer for the 1,000 classes of ImageNet.")
-        self.last, layer = linear[-1]
-        self.outputs = layer.in_features
+        self.last = linear[-1]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return features (N, outputs) for pictures (N, 3, size, size)."""
-        if not self.last:
-            return self.network(pictures)
-        caught, layer = [], self.network.get_submodule(self.last)
-        with layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0])):
+        caught: list[Tensor] = []
+        with self.last.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0])):
             self.network(pictures)
         return caught[-1]
 
@@ -110,11 +105,14 @@ def load_backbone(name: str | None = None) -> Backbone:
     resize, size, mean, std, interpolation = settings
     steps = [v2.Resize(resize, interpolation), v2.CenterCrop(size), v2.ToImage()]
     steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
-    body = Body(network).eval()
+    if getattr(network, "num_classes", None) == 0:  # timm cut the last layer off already
+        body, outputs, classes, come = network, network.num_features, (), "without classes"
+    else:
+        body, classes, come = Body(network).eval(), IMAGENET, "from ImageNet"
+        outputs = body.last.in_features
     millions = sum(p.numel() for p in network.parameters()) / 1e6
-    classes, come = (IMAGENET, "from ImageNet") if body.last else ((), "without classes")
     print(f"{name}: {millions:.1f} million weights {come}, {size}×{size} pixels")
-    return Backbone(name, network, body, body.outputs, size, v2.Compose(steps), classes)
+    return Backbone(name, network, body, outputs, size, v2.Compose(steps), classes)
 
 
 def _from_torchvision(name: str) -> tuple[nn.Module, tuple]:
@@ -209,22 +207,15 @@ class FeatureCache:
 
     def load(self) -> Pictures:
         """Return the features of all pictures, (N, outputs); compute what is not there yet."""
-        self.compute()
+        missing = [file for file in self.files if not file.is_file()]
+        options = {"unit": " pictures", "unit_scale": AT_ONCE, "disable": not missing}
+        with ThreadPoolExecutor() as threads:
+            for file in tqdm(missing, "Computing features once", **options):
+                samples = self.samples[int(file.stem) :][:AT_ONCE]
+                features = self._features(torch.stack(list(threads.map(self._picture, samples))))
+                replace(file, partial(save_file, {"features": features}))
         features = torch.cat([load_file(file)["features"] for file in self.files])
         return Pictures(features, torch.tensor([label for _, label in self.samples]))
-
-    def compute(self) -> None:
-        """Compute what is not there yet."""
-        missing = [file for file in self.files if not file.is_file()]
-        if not missing:
-            return
-        with ThreadPoolExecutor() as threads:
-            options = {"unit": " pictures", "unit_scale": AT_ONCE}
-            for file in tqdm(missing, "Computing features once", **options):
-                first = int(file.stem)
-                samples = self.samples[first : first + AT_ONCE]
-                features = self._features(torch.stack(list(threads.map(self._picture, samples))))
-                replace(file, lambda part, f=features: save_file({"features": f}, part))
 
     def _picture(self, sample: tuple[Path, int]) -> Tensor:
         return self.backbone.transform(open_picture(sample[0]))

@@ -262,7 +262,7 @@ def test_the_real_data_set_is_preferred_to_the_sample(home, tiny, monkeypatch, c
         open_data("mnist")
 
 
-def test_of_two_that_make_a_folder_at_once_the_first_stays(tmp_path, monkeypatch):
+def test_of_two_that_make_a_folder_at_once_the_first_stays(tmp_path):
     target = tmp_path / "made"
 
     def write(part):
@@ -270,11 +270,6 @@ def test_of_two_that_make_a_folder_at_once_the_first_stays(tmp_path, monkeypatch
         (part / "second").touch()
         target.mkdir()
         (target / "first").touch()
-        looks = iter([False])  # it came between the look and the move
-        is_dir = Path.is_dir
-        monkeypatch.setattr(
-            Path, "is_dir", lambda path: next(looks, True) if path == target else is_dir(path)
-        )
 
     catalog.replace(target, write)
     assert [path.name for path in target.iterdir()] == ["first"]

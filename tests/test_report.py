@@ -31,17 +31,16 @@ def test_the_confusion_matrix_has_truth_in_rows():
 
 FAULTS = {
     "": "Found: ''",
-    "\ufeffID,Label\nx.png,0\n": "starts with a byte order mark",
+    "\ufeffID,Label\nx.png,0\n": "must be ID,Label. Found: '\\ufeffID,Label'",
     "id,label\nx.png,0\n": "must be ID,Label. Found: 'id,label'",
     ",ID,Label\n0,x.png,0\n": "Found: ',ID,Label'",
-    "ID,Label\nx.png,0\ny.png,2\n": "IDs are missing (1), for example z.png",
-    "ID,Label\nx.png,0\ny.png,2\nz.png,1\nq.png,1\n": "not in the test set (1), for example q",
-    "ID,Label\nx.png,0\nx.png,0\ny.png,2\nz.png,1\n": "in their order, each once",
-    "ID,Label\ny.png,0\nx.png,2\nz.png,1\n": "in their order, each once",
-    "ID,Label\nx.png,0\ny.png,2.0\nz.png,1\n": "y.png has the label '2.0': not a number",
-    "ID,Label\nx.png,0\ny.png,3\nz.png,1\n": "y.png has the label '3'",
-    "ID,Label\nx.png,0\ny.png\nz.png,1\n": "Line 3 does not have two values",
-    "ID,Label\nx.png,0\ny.png,1\nz.png,1\n\n": "Line 5 does not have two values",
+    "ID,Label\nx.png,0\ny.png,2\n": "Line 4 must be z.png and a number from 0 to 2. Found: ''",
+    "ID,Label\nx.png,0\ny.png,2\nz.png,1\nq.png,1\n": "Line 5 must be the end. Found: 'q.png,1'",
+    "ID,Label\nx.png,0\nx.png,0\ny.png,2\nz.png,1\n": "Line 3 must be y.png",
+    "ID,Label\nx.png,0\ny.png,2.0\nz.png,1\n": "Found: 'y.png,2.0'",
+    "ID,Label\nx.png,0\ny.png,3\nz.png,1\n": "a number from 0 to 2. Found: 'y.png,3'",
+    "ID,Label\nx.png,0\ny.png\nz.png,1\n": "Found: 'y.png'",
+    "ID,Label\nx.png,0\ny.png,1\nz.png,1\n\n": "Line 5 must be the end",
 }
 
 

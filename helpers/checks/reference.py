@@ -1,12 +1,14 @@
 """Our versions of the exercises: read from the complete notebooks, and built to be used."""
 
 import ast
+import contextlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from helpers.catalog import REPOSITORY
+from helpers.training import best_device
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
@@ -25,43 +27,19 @@ def source(step: str, name: str) -> str:
 
 
 def build(step: str, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a fresh namespace with our version of `name`, and the imports and exercises it needs.
+    """Return a fresh namespace with our version of `name`, and all that is defined before it.
 
-    A plain value, such as `device`, is taken from the attendee's names, `known`, if it is there.
+    The one value that exercises use, `device`, is the attendee's, if it is among the names `known`.
     """
-    made: dict[str, ast.stmt] = {}  # by the name that it makes; the first one counts
-    for code in sorted(_code_cells(step), key=lambda code: BEGIN not in code):  # exercises first
-        if not code.startswith("%"):  # the magics of Jupyter are no Python
-            for statement in ast.parse(code).body:
-                made = dict.fromkeys(_makes(statement), statement) | made
-    space: dict[str, Any] = {"__name__": "__main__"}
-
-    def make(wanted: str) -> None:
-        statement = made.pop(wanted, None)
-        if isinstance(statement, ast.Assign) and wanted in known:
-            space[wanted] = known[wanted]
-        elif statement:
-            for one in _wants(statement):
-                make(one)
-            code = compile(ast.Module([statement], []), f"<our version of {wanted}>", "exec")
-            exec(code, space)
-
-    make(name)
+    space: dict[str, Any] = {"__name__": "__main__", "device": known.get("device", best_device())}
+    cells = [code for code in _code_cells(step) if not code.startswith("%")]  # a magic of Jupyter
+    for code in cells:
+        for statement in ast.parse(code).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
+                one = compile(ast.Module([statement], []), f"<our versions of {step}>", "exec")
+                # what needs an extra, or something that was computed, no exercise needs
+                with contextlib.suppress(ImportError, NameError):
+                    exec(one, space)
+        if BEGIN in code and name in space:
+            break
     return space
-
-
-def _makes(statement: ast.stmt) -> list[str]:
-    """Return the names that an import, a definition or an assignment makes."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return [alias.asname or alias.name.split(".")[0] for alias in statement.names]
-    if isinstance(statement, ast.Assign):
-        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
-    return [statement.name] if isinstance(statement, ast.FunctionDef | ast.ClassDef) else []
-
-
-def _wants(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement uses and does not make itself."""
-    names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
-    own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
-    own |= {node.arg for node in ast.walk(statement) if isinstance(node, ast.arg)}
-    return {node.id for node in names} - own

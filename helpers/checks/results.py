@@ -162,7 +162,6 @@ def answer_or_pass(answer: Callable) -> None:
             "at the threshold itself it answers.": best.where(sure > threshold, -1),
             "0 is a class. Pass with -1.": best.where(sure >= threshold, 0),
             "this is how sure it is; the class is wanted.": sure.where(sure >= threshold, -1),
-            "this fits one threshold only: use threshold.": best.where(sure >= 0.625, -1),
         }
         cause = "one class or -1 for each row: the maximum is over dim=1."
         same(found, torch.tensor(expected), cause, mistakes, f"Threshold {threshold}: ")

@@ -170,7 +170,7 @@ def photographs(side: int, count: int) -> tuple[ImageFolder, str]:
 def cached(images: ImageFolder, network: nn.Module, folder: Path) -> None:
     """Compute features the workshop's way."""
     backbone = Backbone("any", network, network, 25088, 0, images.transform, ())
-    FeatureCache(images, backbone, folder).compute()
+    FeatureCache(images, backbone, folder).load()
 
 
 def vgg(quick: bool, scratch: Path) -> Iterator[Row]:
