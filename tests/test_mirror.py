@@ -1,10 +1,7 @@
 """The instructor's laptop, and a room of thirty."""
 
 import re
-import signal
 import socket
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from threading import Thread
@@ -12,9 +9,9 @@ from threading import Thread
 import numpy as np
 import pytest
 import requests
-from conftest import REPOSITORY
 from test_fetch import sums
 
+from workshop.__main__ import main
 from workshop.fetch import fetch
 from workshop.mirror import Mirror
 
@@ -90,27 +87,18 @@ def test_half_requests_do_not_stop_the_room(folder):
         assert get(f"{url}/train.csv").content == FILES["train.csv"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C can be sent on Windows")
-def test_the_command_prints_the_address_serves_and_stops(folder, home, monkeypatch):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "workshop", "mirror", folder, "--port", "0"],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a shell starts what runs in the background deaf to Ctrl-C, and the deafness is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    said = ""
-    while "Ctrl-C" not in said:
-        assert process.poll() is None, process.communicate()
-        said += process.stdout.readline()
-    port = re.search(r"WORKSHOP_MIRROR=http://\d+\.\d+\.\d+\.\d+:(\d+)\n", said)[1]
-    monkeypatch.setenv("WORKSHOP_MIRROR", f"127.0.0.1:{port}")
-    with pytest.raises(FileNotFoundError, match="AOI needs a log-in"):
-        fetch("aoi")
-    assert get(f"http://127.0.0.1:{port}/train.csv").content == FILES["train.csv"]
-    assert process.stdout.readline() == "127.0.0.1 has train.csv\n"
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (0, "")
+def test_the_command_prints_the_address_serves_and_stops(folder, home, monkeypatch, capsys):
+    def attended_then_ctrl_c(server):
+        Thread(target=super(Mirror, server).serve_forever, args=(0.02,), daemon=True).start()
+        said = capsys.readouterr().out
+        port = re.search(r"WORKSHOP_MIRROR=http://\d+\.\d+\.\d+\.\d+:(\d+)\n", said)[1]
+        monkeypatch.setenv("WORKSHOP_MIRROR", f"127.0.0.1:{port}")
+        with pytest.raises(FileNotFoundError, match="AOI needs a log-in"):
+            fetch("aoi")
+        assert get(f"http://127.0.0.1:{port}/train.csv").content == FILES["train.csv"]
+        server.shutdown()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Mirror, "serve_forever", attended_then_ctrl_c)
+    assert main(["mirror", str(folder), "--port", "0"]) == 0
+    assert capsys.readouterr().out == "127.0.0.1 has train.csv\n"
