@@ -38,7 +38,7 @@ def said(step, changes):
 def test_without_anything_to_learn_step_12_finds_nothing(home, monkeypatch):
     """The pictures are dealt out to the classes by chance."""
     chance, sample = random.Random(0), sample_folder(FOOD)
-    for part, most in (("train", 90), ("test", 60)):
+    for part, most in (("train", 60), ("test", 45)):
         files = sorted((sample / part).rglob("*.jpg"))
         for number, file in enumerate(chance.sample(files, most)):
             target = data_folder("food") / "real" / part / FOOD.classes[number % 3]

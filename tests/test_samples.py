@@ -1,8 +1,6 @@
 """The shipped samples, the drawing of AOI, and the drawing of what is shipped."""
 
 import pickle
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -141,14 +139,6 @@ def test_an_interrupted_drawing_is_not_taken_for_a_finished_one(home, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         sample_folder(AOI)
     assert list((home / "data" / "aoi").iterdir()) == []
-
-
-def test_two_kernels_that_need_a_sample_at_once_do_not_spoil_each_other(home):
-    code = "from helpers import catalog, samples; folder = samples.sample_folder(catalog.PETS); "
-    command = [sys.executable, "-c", code + "print(len(list(folder.rglob('*.jpg'))))"]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) for _ in range(2)]
-    assert [int(process.communicate()[0]) for process in both] == [874, 874]
-    assert [path.name for path in (home / "data" / "pets").iterdir()] == ["sample"]
 
 
 def test_drawing_the_shipped_samples_again_gives_the_same_bytes(tmp_path, monkeypatch):
