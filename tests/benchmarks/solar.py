@@ -1,7 +1,7 @@
 """Step 17's own cells, one split after the other: the notebook draws what this writes.
 
 The paper's kind of split also fine-tunes two networks, and asks them together.
-python -m tests.benchmarks.solar: fifteen minutes a split on one core, seconds on a GPU
+python -m tests.benchmarks.solar: half an hour a split on one core, seconds on a GPU
 """
 
 import argparse
@@ -9,7 +9,6 @@ import datetime
 import time
 
 import torch
-from torch import nn
 
 from helpers.batches import stratified_split
 from helpers.catalog import REPOSITORY
@@ -17,22 +16,6 @@ from helpers.plots import plt
 from workshop.room import code_cells, notebook_files
 
 from .__main__ import machine
-
-
-class Remembered(nn.Module):
-    """Frozen layers that remember what they gave for a picture: half of the time is theirs."""
-
-    def __init__(self, layers):
-        super().__init__()
-        self.layers, self.known = layers, {}
-
-    def forward(self, pictures):
-        """Return what the layers give for (N, 3, H, W)."""
-        keys = [hash(picture.cpu().numpy().tobytes()) for picture in pictures]
-        new = [row for row, key in enumerate(keys) if key not in self.known]
-        given = self.layers(pictures[new]).cpu() if new else []
-        self.known |= {keys[row]: one for row, one in zip(new, given, strict=True)}
-        return torch.stack([self.known[key] for key in keys]).to(pictures.device)
 
 
 def main():
@@ -43,7 +26,6 @@ def main():
     cells = code_cells(*notebook_files("17"))
     (first,) = (n for n, source in enumerate(cells) if "lenet = LeNet(" in source)
     (tuning,) = (source for source in cells if "tuned = nn.Sequential(early," in source)
-    tuning = tuning.replace("nn.Sequential(early,", "nn.Sequential(remembered(early),")
     step = {"__name__": "__main__"}
     for source in cells[:first]:
         exec(source, step)
@@ -66,8 +48,6 @@ def main():
         truth = step["labels"][step["test"]]
         return {way: (p.argmax(dim=1) == truth).float().mean().item() for way, p in found.items()}
 
-    layers = {}  # the same for each network: what they know goes on from split to split
-    step["remembered"] = lambda early: layers.setdefault("early", Remembered(early))
     on = f"Trained on {torch.cuda.get_device_name()}. " if torch.cuda.is_available() else ""
     lines = [f"# {datetime.date.today()}, python -m tests.benchmarks.solar --splits {count}"]
     lines += [f"# {step['SIZE']} pixels, {step['EPOCHS']} epochs. {on}{machine()}"]
