@@ -1,5 +1,6 @@
 """What several tests share: a home of their own, a tiny data set, machines with something cut."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -84,6 +85,19 @@ def run_process(command, cwd=REPOSITORY, timeout=300, **environment):
 def run_python(code, *words, cwd=REPOSITORY, **environment):
     """Run Python code in a process of its own and return the finished process."""
     return run_process([sys.executable, "-c", code, *words], cwd, **environment)
+
+
+@contextlib.contextmanager
+def at_most_this_large(size):
+    """Let no file grow beyond so many bytes, as on a disk that is full; not on Windows."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.fixture

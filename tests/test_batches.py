@@ -1,6 +1,7 @@
 """From pictures to batches: what a DataLoader gives, sooner; the same seed, the same batches."""
 
 import os
+import pickle
 import tempfile
 
 import pytest
@@ -89,12 +90,10 @@ def test_features_are_handed_on_as_float32():
     assert last[1].tolist() == [3, 4]
 
 
-def test_workers_start_the_way_windows_and_macos_do(tiny):
+def test_workers_are_given_the_pictures_the_way_windows_and_macos_do_it(tiny):
     data = CsvImages(tiny / "train.csv", tiny / "train_images", ("dark", "bright"), size=16)
-    plain = torch.cat([batch for batch, _ in make_loader(data, batch_size=4)])
-    spawned = make_loader(data, 4, workers=1)
-    spawned.multiprocessing_context = "spawn"
-    assert torch.equal(torch.cat([batch for batch, _ in spawned]), plain)
+    sent = pickle.loads(pickle.dumps(data))
+    assert all(torch.equal(one, other) for (one, _), (other, _) in zip(data, sent, strict=True))
 
 
 def test_workers_as_many_as_there_are_cores_to_use(monkeypatch):

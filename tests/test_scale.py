@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import REPOSITORY, notebook_cell, run_process
+from conftest import notebook_cell, run_python
 from test_training import one_thread  # noqa: F401
 
 from helpers import scale
@@ -39,8 +40,9 @@ def same(folder, history):
     return len(found)
 
 
-WORKER = """
-import os, torch
+LAUNCHER = """
+import os, sys, torch
+from accelerate import notebook_launcher
 from helpers import scale
 from helpers.catalog import run_folder
 
@@ -50,20 +52,16 @@ def fit(model, loader, *rest, fit=scale.fit, **options):
     return fit(model, loader, *rest, **options)
 
 scale.fit = fit
-scale.train_food(run_folder("food", "parallel"), epochs=2, resume=True)
+words = run_folder("food", "parallel"), 2, True
+notebook_launcher(scale.train_food, words, num_processes=2, use_port=sys.argv[1])
 """
 
 
-def test_two_processes_have_the_losses_of_one_and_resume_for_each_other(alone, tmp_path):
-    run, script = run_folder("food", "parallel"), tmp_path / "worker.py"
-    script.write_text(WORKER)
-    launch = "-m torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc-per-node 2"
-    words = [sys.executable, *launch.split(), script]
-    if shutil.which("unshare") and run_process(["unshare", "-r", "-u", "true"]).returncode == 0:
-        # as on a machine whose name nobody knows: without --local-addr they wait for minutes
-        lost = 'hostname no-such-host; exec "$@"'
-        words = ["unshare", "-r", "-u", "sh", "-c", lost, "-", *words]
-    result = run_process(words, **ENVIRONMENT, PYTHONPATH=REPOSITORY)
+def test_two_processes_have_the_losses_of_one_and_resume_for_each_other(alone):
+    run = run_folder("food", "parallel")
+    with socket.create_server(("127.0.0.1", 0)) as free:  # 0: any free port
+        port = str(free.getsockname()[1])
+    result = run_python(LAUNCHER, port, **ENVIRONMENT)
     assert result.returncode == 0, result.stderr
     seen = [torch.load(run_folder("food", f"{rank}.pt")) for rank in range(2)]
     assert [threads for _, threads in seen] == [1, 1]  # more hang where a notebook has forked them
@@ -108,7 +106,6 @@ wait $there
 """
 
 
-@pytest.mark.slow
 def test_the_lines_of_step_15_start_two_machines(alone, home, tmp_path, namespace):
     cable = "ip link add name first type veth peer name second"
     if not shutil.which("ip") or namespace(["-n"], cable).returncode:

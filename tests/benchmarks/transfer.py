@@ -1,90 +1,69 @@
-"""From scratch, frozen or fine-tuned, by the number of pictures: step 10 draws what this writes.
+"""Step 10's own cells, by the number of pictures: the notebook draws what this writes.
 
 python -m tests.benchmarks.transfer, with WORKSHOP_DATA=sample or real: about 15 minutes of one core
 """
 
-import copy
 import datetime
 import itertools
 import time
 
 import torch
-from torch import nn
 
-from helpers.batches import Batches, photo_augment
 from helpers.catalog import REPOSITORY
-from helpers.data import open_data, pictures
-from helpers.models import CompactVGG
-from helpers.training import best_device, evaluate, train_epoch
-from helpers.transfer import load_backbone, train_head
+from helpers.plots import plt
+from workshop.room import code_cells, notebook_files
 
 from .__main__ import machine
 
 COUNTS = {20: (60, 12), 100: (60, 6), 600: (30, 3)}  # pictures: epochs from scratch, fine-tuned
-FOLDER = REPOSITORY / "data" / "histories"
-
-
-def learn(model, groups, epochs, train, valid, seed, **scale):
-    """Train under one cycle, as step 10 does; return the validation accuracy."""
-    options = {"batch_size": 16, "shuffle": True, "seed": seed, "augment": photo_augment}
-    batches, optimizer = Batches(train, **scale, **options), torch.optim.AdamW(groups)
-    rates, steps = [group["lr"] for group in groups], epochs * len(batches)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps)
-    for epoch in range(epochs):
-        batches.sampler.set_epoch(epoch)
-        train_epoch(model, batches, nn.CrossEntropyLoss(), optimizer, schedule)
-    return evaluate(model, Batches(valid, **scale), nn.CrossEntropyLoss()).accuracy
 
 
 def main():
     """Measure, and write a row after each training."""
-    data, backbone, device = open_data("pets"), load_backbone(), best_device()
-    facts, normalize = data.facts, backbone.transform.transforms[-1]
-    (large, large_valid), (small, small_valid) = (
-        [pictures(data, part, size) for part in ("train", "valid")] for size in (128, facts.size)
+    cells = code_cells(*notebook_files("10"))
+    (last,) = (n for n, source in enumerate(cells) if "def frozen_features(" in source)
+    (tuning,) = (source for source in cells if "tuned = nn.Sequential(" in source)
+    step = {"__name__": "__main__"}
+    for source in cells[: last + 1]:
+        exec(source, step)
+        plt.close("all")
+    small, small_valid, large, large_valid = (
+        step["read_all"](step["data"], part, side)
+        for side, part in itertools.product((step["data"].facts.size, 128), ("train", "valid"))
     )
-    theirs, ours = ({"mean": one.mean, "std": one.std} for one in (normalize, facts))
-    with torch.no_grad():
-        features, valid_features = (
-            torch.cat([backbone.body(x.to(device)).cpu() for x, _ in Batches(part, **theirs)])
-            for part in (large, large_valid)
-        )
+    features, valid_features = map(step["frozen_features"], (large, large_valid))
 
-    def from_scratch(rows, epochs, seed):
-        model = CompactVGG(len(facts.classes), widths=(16, 32, 64), patch=2).to(device)
-        groups = [{"params": model.parameters(), "lr": 3e-3}]
-        return learn(model, groups, epochs[0], small[rows], small_valid, seed, **ours)
+    def from_scratch(rows, epochs):
+        return step["from_scratch"](small[rows], small_valid, epochs[0])
 
-    def frozen(rows, *_):
-        head = train_head(features[rows], large.labels[rows])
-        return (head(valid_features).argmax(dim=1) == large_valid.labels).float().mean().item()
+    def frozen(rows, epochs):
+        return step["frozen_accuracy"](features[rows], valid_features)
 
-    def fine_tuned(rows, epochs, seed):
-        body = copy.deepcopy(backbone.body).requires_grad_(True)
-        body.train = lambda *_: body  # stays in evaluation mode
-        head = nn.Linear(backbone.outputs, len(facts.classes)).to(device)
-        rates = ((body, 5e-4), (head, 5e-3))
-        groups = [{"params": part.parameters(), "lr": rate} for part, rate in rates]
-        model = nn.Sequential(body, head)
-        return learn(model, groups, epochs[1], large[rows], large_valid, seed, **theirs)
+    def fine_tuned(rows, epochs):
+        step.update(few=large[rows], few_valid=large_valid)
+        exec(tuning.replace("epochs=3", f"epochs={epochs[1]}"), step)
+        return step["fine_tuned"]
 
     about = f"# {datetime.date.today()}. {machine()}"
-    command = f"# WORKSHOP_DATA={data.source} python -m tests.benchmarks.transfer"
+    source = step["data"].source
+    command = f"# WORKSHOP_DATA={source} python -m tests.benchmarks.transfer"
     lines = [about, command, "pictures,seed,way,accuracy,seconds"]
+    of_torch = torch.manual_seed
     for count, seed in itertools.product(COUNTS, range(3)):
+        torch.manual_seed = lambda _, seed=seed: of_torch(seed)  # each cell begins with seed 0
         torch.manual_seed(seed)
         of_class = [(small.labels == c).nonzero().flatten() for c in small.labels.unique()]
         each = count // len(of_class)
         rows = torch.cat([one[torch.randperm(len(one))[:each]] for one in of_class])
-        for way in (from_scratch, frozen, fine_tuned):
-            torch.manual_seed(seed)
-            start, name = time.perf_counter(), way.__name__.replace("_", " ")
-            accuracy = way(rows, COUNTS[count], seed)
+        ways = {"from scratch": from_scratch, "frozen": frozen, "fine-tuned": fine_tuned}
+        for name, way in ways.items():
+            start = time.perf_counter()
+            accuracy = way(rows, COUNTS[count])
             seconds = time.perf_counter() - start
-            name = name.replace("fine ", "fine-")
             lines.append(f"{count},{seed},{name},{accuracy:.4f},{seconds:.1f}")
             print(lines[-1], flush=True)
-    (FOLDER / f"transfer-{data.source}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    history = REPOSITORY / "data" / "histories" / f"transfer-{source}.csv"
+    history.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
