@@ -86,6 +86,9 @@ def find(folder: Path) -> Found:
             _read(found, table, NAMES.get(table.stem.lower(), ""))
     else:
         is_split = any(part == "train" and _folders(path) for part, path in named)  # else a class
+        if is_split and len(named) > len(dict(named)):
+            names = ", ".join(path.name for _, path in named)
+            raise ValueError(f"{folder} has {names}: two folders for one part. Join them.")
         for part, place in named if is_split else [("", folder)]:
             for label in _folders(place):
                 found.add(label, part, label.name)

@@ -8,7 +8,6 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -228,5 +227,9 @@ def launch(page) -> str:
     options = {"server_name": "127.0.0.1", "share": False, "inline": False, "quiet": True}
     options |= {"footer_links": [], "prevent_thread_lock": True, "max_file_size": MOST_BYTES}
     options["app_kwargs"] = {"middleware": layers}
-    with mock.patch.dict(os.environ, no_proxy="*"):  # Gradio asks its own page whether it is there
+    proxies = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "*"  # Gradio asks its own page whether it is there
+    try:
         return page.launch(**options)[1]
+    finally:
+        os.environ.pop("no_proxy") if proxies is None else os.environ.update(no_proxy=proxies)

@@ -8,7 +8,7 @@ from conftest import REPOSITORY, run_process, run_python
 
 from workshop.room import learner, notebook_files
 
-pytestmark = [pytest.mark.gpu, pytest.mark.slow]
+pytestmark = pytest.mark.gpu
 
 SLIPS = {  # what people write on a CPU, where it works
     "a batch that is not moved": "network(torch.ones(2, 3))",

@@ -199,6 +199,9 @@ BROKEN = {  # own data, broken in one way: what is said
         open_data("mine"),
         *(photo(folder / "violet" / f"{number}.jpg") for number in range(3)),
     ],
+    "train, val, valid: two folders": lambda folder: [
+        shutil.copytree(folder / "red", folder / part / "red") for part in ("train", "val", "valid")
+    ],
     "cannot be the name of a class": lambda folder: (folder / "labels.csv").write_text(
         "ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n"
     ),
