@@ -40,10 +40,12 @@ def serving(folder):
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever)
     thread.start()
-    port = asyncio.run_coroutine_threadsafe(started(folder), loop).result()
-    yield f"http://127.0.0.1:{port}"
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    try:
+        port = asyncio.run_coroutine_threadsafe(started(folder), loop).result()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
 
 
 async def started(folder):

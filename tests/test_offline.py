@@ -42,7 +42,8 @@ def test_make_run_needs_no_network(tmp_path):
 
 
 def test_every_notebook_is_run_without_a_network():
-    commands = notebooks.CHECKS["notebooks-0"] + notebooks.CHECKS["notebooks-1"]
+    commands = [*notebooks.CHECKS["notebooks-0"], *notebooks.CHECKS["notebooks-1"]]
+    commands += notebooks.CHECKS["gpu"]
     assert all(one.startswith("python tests/cut_network.py python ") for one in commands)
     files = notebooks.notebook_files()
     nbval = [one.split(" notebooks --ignore-glob ")[1] for one in commands if "--nbval" in one]

@@ -26,14 +26,15 @@ WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 UNPLUGGED = "python tests/cut_network.py python"
 NBVAL = f"{UNPLUGGED} -m pytest --nbval --nbval-current-env --nbval-cell-timeout 1800 "
 NBVAL += "--nbval-sanitize-with tests/nbval_sanitize.cfg --durations 5 notebooks --ignore-glob"
-CHECKS = {  # each in a home of its own: its commands, up to the first that fails
+CHECKS = {  # each in a home of its own, the longest first: its commands, up to the first that fails
+    "notebooks-1": (f"{NBVAL} notebooks/0*",),
+    "notebooks-0": (f"{NBVAL} notebooks/1*",),
     "code": (
         "python -m ruff check .",
         "python -m ruff format --check .",
         "python -m pytest --durations 5 -m not(browser)and(not(gpu))",
     ),
-    "notebooks-0": (f"{NBVAL} notebooks/1*", f"{UNPLUGGED} -m pytest -m gpu tests/test_gpu.py"),
-    "notebooks-1": (f"{NBVAL} notebooks/0*",),
+    "gpu": (f"{UNPLUGGED} -m pytest -m gpu tests/test_gpu.py",),
     "browser": (f"{UNPLUGGED} -m pytest --durations 5 -m browser tests",),
 }
 
@@ -170,12 +171,10 @@ def clean() -> None:
 
 
 def test(browser: bool = True) -> int:
-    """Run every check that CI runs, in homes of their own; return 1 if one failed."""
-    side_by_side = [name for name in CHECKS if name != "browser"]
+    """Run every check that CI runs, two at a time; return 1 if one failed."""
+    names = [name for name in CHECKS if browser or name != "browser"]
     with ThreadPoolExecutor(2) as pool:
-        failed = [command for command in pool.map(_first_failing, side_by_side) if command]
-    if browser:
-        failed += filter(None, [_first_failing("browser")])
+        failed = [command for command in pool.map(_first_failing, names) if command]
     for command in failed:
         print(f"FAILED: {command}")
     return int(bool(failed))

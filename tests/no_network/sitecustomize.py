@@ -2,7 +2,7 @@
 
 import socket
 
-HERE = ("127.0.0.1", "::1", "localhost", "local", "", None)
+HERE = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "local", "", None)
 
 
 def refusing(function, host_of):
