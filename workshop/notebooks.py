@@ -60,7 +60,8 @@ def run(only: str | None = None, data: str | None = None) -> int:
     os.environ |= {"WORKSHOP_DATA": data} if data else {}
     start, files = time.perf_counter(), notebook_files(only)
     day = [file for file in files if file.name < "10"]
-    rows = asyncio.run(_in_lanes([day, *([file] for file in files[len(day) :])]))
+    others = [[file] for file in files[len(day) :]]
+    rows = asyncio.run(_in_lanes([day, *others] if day else others))
     times = {"total_seconds": round(time.perf_counter() - start, 1), "notebooks": rows}
     replace(home() / "build" / "run.json", lambda part: part.write_text(json.dumps(times)))
     print(f"{len(rows)} notebooks in {times['total_seconds']} s. Copies and HTML are in build/.")
@@ -69,7 +70,7 @@ def run(only: str | None = None, data: str | None = None) -> int:
 
 async def _in_lanes(chains: list[list[Path]]) -> list[dict]:
     """Execute two chains of notebooks at a time, each on half of the cores; return all rows."""
-    lanes = min(2, len(list(filter(None, chains))))
+    lanes = min(2, len(chains))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // lanes)))
     free = asyncio.Semaphore(lanes)
 
