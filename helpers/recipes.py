@@ -11,7 +11,7 @@ from helpers.data import OpenedData, Pictures, pictures
 from helpers.models import LeNet
 from helpers.training import best_device, fit, mixed_precision
 
-LENET_EPOCHS, LENET_SEED = 30, 1
+LENET_EPOCHS, LENET_SEED = 24, 1
 LENET_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
 
 

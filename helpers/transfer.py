@@ -208,9 +208,9 @@ class FeatureCache:
     def load(self) -> Pictures:
         """Return the features of all pictures, (N, outputs); compute what is not there yet."""
         missing = [file for file in self.files if not file.is_file()]
-        options = {"unit": " pictures", "unit_scale": AT_ONCE, "disable": not missing}
+        desc, unit = "Computing features once", f" times {AT_ONCE} pictures"
         with ThreadPoolExecutor() as threads:
-            for file in tqdm(missing, "Computing features once", **options):
+            for file in tqdm(missing, desc, unit=unit, disable=not missing):
                 samples = self.samples[int(file.stem) :][:AT_ONCE]
                 features = self._features(torch.stack(list(threads.map(self._picture, samples))))
                 replace(file, partial(save_file, {"features": features}))

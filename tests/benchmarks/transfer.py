@@ -41,7 +41,7 @@ def main():
 
     def fine_tuned(rows, epochs):
         step.update(few=large[rows], few_valid=large_valid)
-        exec(tuning.replace("epochs=3", f"epochs={epochs[1]}"), step)
+        exec(tuning.replace("epochs=2", f"epochs={epochs[1]}"), step)
         return step["fine_tuned"]
 
     about = f"# {datetime.date.today()}. {machine()}"
