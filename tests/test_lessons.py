@@ -46,7 +46,7 @@ def test_without_anything_to_learn_step_12_finds_nothing(home, monkeypatch):
             file.rename(target / file.name)
     titles = []
     monkeypatch.setattr(plots, "_show", lambda *_, **__: titles.append(plots.plt.gcf()))
-    found = said(12, {"EPOCHS = 30": "EPOCHS = 2", "train, 10,": "train, 2,"})
+    found = said(12, {"EPOCHS = 20": "EPOCHS = 2", "train, 10,": "train, 2,"})
     named = [found[name] for name in found if name.startswith(("features", "TinyVGG"))]
     assert named == ["False"] * 3, found
     assert found["the validation loss turned"] == "False"

@@ -25,16 +25,17 @@ FAILURES = (CellExecutionError, CellTimeoutError, RuntimeError)  # the last: the
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 UNPLUGGED = "python tests/cut_network.py python"
 NBVAL = f"{UNPLUGGED} -m pytest --nbval --nbval-current-env --nbval-cell-timeout 1800 "
-NBVAL += "--nbval-sanitize-with tests/nbval_sanitize.cfg --durations 5 notebooks --ignore-glob"
-CHECKS = {  # each in a home of its own, the longest first: its commands, up to the first that fails
-    "notebooks-1": (f"{NBVAL} notebooks/0*",),
-    "notebooks-0": (f"{NBVAL} notebooks/1*",),
+NBVAL += "--nbval-sanitize-with tests/nbval_sanitize.cfg --durations 5 notebooks"
+TRANSFER = "1[0-2]_*"  # these have a home of their own, and the others share one
+CHECKS = {  # each in a fresh home, the longest first: its commands, up to the first that fails
+    "notebooks": (f"{NBVAL} --ignore-glob notebooks/{TRANSFER}",),
+    "transfer": (f"{NBVAL} --ignore-glob notebooks/0* --ignore-glob notebooks/1[3-9]_*",),
+    "gpu": (f"{UNPLUGGED} -m pytest -m gpu tests/test_gpu.py",),
     "code": (
         "python -m ruff check .",
         "python -m ruff format --check .",
         "python -m pytest --durations 5 -m not(browser)and(not(gpu))",
     ),
-    "gpu": (f"{UNPLUGGED} -m pytest -m gpu tests/test_gpu.py",),
     "browser": (f"{UNPLUGGED} -m pytest --durations 5 -m browser tests",),
 }
 
@@ -105,14 +106,14 @@ async def _run_one(file: Path) -> dict:
 def save(only: str | None = None) -> None:
     """Execute notebooks as on a fresh machine and store the outputs in notebooks/: for authors.
 
-    Those before the wanted one are executed too, on the sample. 01 to 09 have one home, and those
-    from 10 on another, so that they take nothing from the steps before.
+    Those before the wanted one are executed too, on the sample. 10 to 12 have a home of their own,
+    so that they take nothing from the other steps, and the others nothing from them.
     """
     chosen = notebook_files(only)
-    for tens in sorted({file.name[0] for file in chosen}):
-        os.environ |= fresh_home(f"execute-{tens}")
-        for file in notebook_files(tens):
-            if file <= chosen[-1]:
+    for transfer in {file.match(TRANSFER) for file in chosen}:
+        os.environ |= fresh_home("execute")
+        for file in notebook_files():
+            if file.match(TRANSFER) == transfer and file <= chosen[-1]:
                 execute(notebook := nbformat.read(file, as_version=4), file.parent)
                 if file in chosen:
                     replace(file, partial(nbformat.write, _settled(notebook)))
@@ -173,9 +174,9 @@ def clean() -> None:
 
 
 def test(browser: bool = True) -> int:
-    """Run every check that CI runs, two at a time; return 1 if one failed."""
+    """Run every check that CI runs, three at a time; return 1 if one failed."""
     names = [name for name in CHECKS if browser or name != "browser"]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         failed = [command for command in pool.map(_first_failing, names) if command]
     for command in failed:
         print(f"FAILED: {command}")
