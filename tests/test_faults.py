@@ -352,8 +352,8 @@ DOWNLOADS = {
 
 @pytest.fixture
 def impatient(monkeypatch):
-    for name, seconds in (("PAUSE", 0.01), ("SLOW", 0.3)):
-        monkeypatch.setattr(fetch, f"{name}_SECONDS", seconds)
+    monkeypatch.setattr(fetch, "PAUSES", [0.01] * 4)
+    monkeypatch.setattr(fetch, "SLOW_SECONDS", 0.3)
     monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.3))
     monkeypatch.delenv("WORKSHOP_MIRROR", raising=False)
 
