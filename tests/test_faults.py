@@ -352,8 +352,8 @@ DOWNLOADS = {
 
 @pytest.fixture
 def impatient(monkeypatch):
-    for name, seconds in (("PAUSE", 0.01), ("SLOW", 0.3)):
-        monkeypatch.setattr(fetch, f"{name}_SECONDS", seconds)
+    monkeypatch.setattr(fetch, "PAUSES", [0.01] * 4)
+    monkeypatch.setattr(fetch, "SLOW_SECONDS", 0.3)
     monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.3))
     monkeypatch.delenv("WORKSHOP_MIRROR", raising=False)
 
@@ -421,7 +421,7 @@ def test_sha256sums(name, make, outcome, home, monkeypatch, impatient, tmp_path)
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are made otherwise there")
 def test_the_mirror_gives_nothing_else_away(tmp_path):
     stick, net = tmp_path / "stick", "vgg16-397923af.pth"
-    (stick / "resnet18-f37072fd.pth").mkdir(parents=True)
+    stick.mkdir()
     for name in (net, ZIP, ".env", f".{net}", f"{net}~", "train.csv", fetch.SUMS, "../out"):
         (stick / name).write_text("weights" if name == net else "secret")
     (stick / "dogscats.tgz").symlink_to(tmp_path / "out")

@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import cv2
@@ -21,6 +22,7 @@ from test_data import check_cifar
 from helpers import catalog
 from helpers.catalog import Archive
 from helpers.data import open_data, pictures
+from helpers.transfer import VGG16
 from workshop import fetch as room
 from workshop.__main__ import main
 from workshop.fetch import fetch, table, take
@@ -124,7 +126,7 @@ FOOD = food_zip()
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Wait for milliseconds, not for seconds; no mirror."""
-    monkeypatch.setattr(room, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(room, "PAUSES", [0.01] * 4)
     monkeypatch.delenv("WORKSHOP_MIRROR", raising=False)
 
 
@@ -180,16 +182,12 @@ def test_the_next_address_is_tried(home, official, capsys, bad):
     assert "Trying the next address." in capsys.readouterr().out
 
 
-def test_the_mirror_comes_first_and_the_official_address_after_it(home, official, monkeypatch):
+def test_the_mirror_comes_first(home, official, monkeypatch):
     with Server({ZIP: FOOD}) as mirror, Server({ZIP: FOOD}) as server:
         official(server)
         monkeypatch.setenv("WORKSHOP_MIRROR", mirror.url.removeprefix("http://") + "/")
         fetch("food")
         assert (mirror.asked, server.asked) == ([""], [])
-        shutil.rmtree(home / "data")
-        mirror.files.clear()
-        fetch("food")
-        assert server.asked == [""]
     assert_complete(home)
 
 
@@ -197,7 +195,7 @@ def test_without_a_connection_it_says_so_at_once(home, official, monkeypatch):
     with Server({}) as server:
         official(server)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setattr(room, "PAUSE_SECONDS", 60)
+    monkeypatch.setattr(room, "PAUSES", [60])
     message = r"there is no connection \(ProxyError\).*The notebooks run without it"
     with pytest.raises(ConnectionError, match=message):
         fetch("food")
@@ -208,22 +206,21 @@ def test_the_weights_are_known_by_the_hash_in_their_name(home, tmp_path, monkeyp
     file = f"net-{digits}.pth"
     with Server({file: body}) as server:
         known = Archive(file, (f"{server.url}/{file}",), len(body), 0, f"sha256:{digits}")
-        monkeypatch.setattr(room, "archive_of", lambda name: known)
-        assert fetch("net").read_bytes() == body
+        monkeypatch.setattr(room, "VGG16", known)
+        assert fetch("vgg16").read_bytes() == body
     (home / "data" / "weights" / file).unlink()
     (tmp_path / file).write_bytes(b"others")
     (tmp_path / room.SUMS).write_text(sums({file: b"others"}))
     with pytest.raises(ValueError, match="is damaged or another file"):
-        fetch("net", tmp_path)
+        fetch("vgg16", tmp_path)
     (tmp_path / file).write_bytes(body)
-    assert fetch("net", tmp_path).read_bytes() == body
+    assert fetch("vgg16", tmp_path).read_bytes() == body
     assert (tmp_path / file).is_file()  # copied, not moved
 
 
-def test_torchvision_says_what_its_weights_are():
-    vgg16 = room.archive_of("vgg16")
-    assert vgg16.file == "vgg16-397923af.pth" and vgg16.hash == "sha256:397923af"
-    assert vgg16.urls == ("https://download.pytorch.org/models/vgg16-397923af.pth",)
+def test_the_weights_are_those_of_torchvision():
+    assert room.VGG16.urls == (VGG16.url,) and room.VGG16.file == Path(VGG16.url).name
+    assert VGG16.url.endswith(f"-{room.VGG16.hash.removeprefix('sha256:')}.pth")
     assert "vgg16: weights (553 MB): not here" in table()
 
 

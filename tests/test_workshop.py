@@ -80,7 +80,7 @@ def test_cleaning_spares_real_data_and_your_work(place):
     assert [name for name in kept + gone if (place / name).exists()] == kept
 
 
-def test_the_site_shows_the_stored_outputs(place, capsys, monkeypatch):
+def test_the_site_shows_the_stored_outputs(place):
     pytest.importorskip("jupyter_book")
     bar = v4.new_output("display_data", data={room.WIDGET: {}, "text/plain": "0%| |"})
     stored = v4.new_output("stream", text="the stored output\n")
@@ -90,10 +90,6 @@ def test_the_site_shows_the_stored_outputs(place, capsys, monkeypatch):
     page = (place / "build" / "site" / "01_good.html").read_text("utf-8")
     assert "the stored output" in page and "vnd.jupyter.widget" not in page
     assert [path.name for path in (place / "build").iterdir()] == ["site"]
-    monkeypatch.setattr(notebooks.subprocess, "run", lambda _: SimpleNamespace(returncode=1))
-    assert main(["site"]) == 1  # as for a link that leads nowhere
-    assert "could not build the site" in capsys.readouterr().err
-    assert (place / "build" / "site" / "01_good.html").is_file()  # the last good one
 
 
 @pytest.mark.parametrize("second", [0, 1])
@@ -209,20 +205,14 @@ def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
     assert doctor.verdict(doctor.examine()).startswith("Not ready yet: Bad.")
 
 
-def test_a_file_that_hides_a_package_is_named_and_comes_before_what_it_breaks(home, monkeypatch):
+def test_a_file_that_hides_a_package_is_named_and_what_it_breaks_is_not(home, monkeypatch):
     (home / "workbook").mkdir()
-    (home / "elsewhere" / "data").mkdir(parents=True)  # no package: nothing is hidden
-    monkeypatch.syspath_prepend(home / "elsewhere")
     for name in ("torch", "random", "my", "data"):
         (home / "workbook" / f"{name}.py").touch()
-    names = {name: doctor.CHECKS[name] for name in ("Machine", "File names", "PyTorch")}
-    monkeypatch.setattr(doctor, "CHECKS", names)
-    for package in ("psutil", "torch"):
-        monkeypatch.setitem(sys.modules, package, None)
-    machine, files, torch = map(str, doctor.examine())
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    machine, files = map(str, doctor.examine())
     assert "Machine: does not work: ModuleNotFoundError" in machine and "-r req" in machine
     assert "[FAIL] File names: workbook/random.py, workbook/torch.py: taken" in files
-    assert torch.endswith("-> First rename the file that is named above.")
 
 
 Memory, Disk = namedtuple("Memory", "total"), namedtuple("Disk", "free")
@@ -245,9 +235,8 @@ def set_card(patch, version):
         ("Machine", lambda p: p.setattr("psutil.virtual_memory", lambda: Memory(3e9)), "Close"),
         ("Folders", lambda p: p.setattr("shutil.disk_usage", lambda _: Disk(1e8)), "Free at least"),
         ("Folders", lambda p: p.setenv("WORKSHOP_HOME", "/proc/x"), "Set WORKSHOP_HOME"),
-        ("Folders", lambda p: p.setattr(Path, "home", lambda: Path("/proc")), "lab` does without"),
-        ("Packages", lambda p: set_version(p), "pip install"),
-        ("Packages", lambda p: set_version(p, "0.1"), "torch 0.1"),
+        ("Packages", lambda p: set_version(p), "torch (missing)"),
+        ("Packages", lambda p: set_version(p, "0.1"), "torch (0.1)"),
         ("PyTorch", lambda p: p.setattr("torchvision.ops.nms", None), "torch torchvision"),
         ("OpenCV", lambda p: p.setitem(sys.modules, "cv2", None), "opencv-python-headless"),
         ("Device", lambda p: set_card(p, None), "torchvision --index-url ADDRESS"),

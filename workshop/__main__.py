@@ -39,14 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     lab = add("lab", "room:lab", "open JupyterLab on your own copy of the notebooks")
     lab.add_argument("--present", action="store_true", help="the complete ones, with slides")
     learner = add("learner", "room:learner", "cut or renew your own copies of the notebooks")
-    learner.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="not workbook/")
     learner.add_argument("--fresh", action="store_true", help="renew changed ones; keep the old")
     add("samples", "fetch:samples", "prepare the sample data sets now, not at their first use")
     data = add("data", "fetch:data", "get a real data set or weights; alone: what is here")
     data.add_argument("name", nargs="?", metavar="NAME", help="for example cifar10; or my_pictures")
-    data.add_argument(
-        "--from", dest="source", type=Path, metavar="DIR", help="or a USB stick, a zip"
-    )
+    data.add_argument("--from", dest="source", type=Path, metavar="DIR", help="or a zip")
     mirror = add("mirror", "mirror:serve", "instructors: serve a folder's archives to the room")
     mirror.add_argument("folder", type=Path, metavar="DIR")
     mirror.add_argument("--port", type=int, default=8080, metavar="N")

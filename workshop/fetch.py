@@ -5,13 +5,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from zlib import crc32
 
 import requests
-import torchvision
 from filelock import FileLock
 from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError
@@ -23,14 +21,19 @@ from helpers.own import can_be_class, own_facts
 from helpers.samples import sample_folder, unpack
 from helpers.survey import survey
 
+VGG16 = Archive(
+    "vgg16-397923af.pth",  # the digits begin the file's SHA-256
+    ("https://download.pytorch.org/models/vgg16-397923af.pth",),
+    size=553_433_881,
+    unpacked=0,
+    hash="sha256:397923af",
+)
 SUMS = "SHA256SUMS"  # beside the files on a USB stick
 LARGEST = 6_000_000_000  # bytes; the pictures of AOI have about 2 GB
 BY_HAND = ("train.csv", "train_images", "test.csv", "test_images")  # AOI needs a log-in
-WEIGHTS = torchvision.models.list_models(torchvision.models)
 AOI_BY_HAND = f"download {', '.join(BY_HAND)} (zip) from {AOI.page}, then run "
 AOI_BY_HAND += "python -m workshop data aoi --from FOLDER"
-TRIES = 5
-PAUSE_SECONDS = 1.0  # before the second try; doubled for each one after
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
 PIECE = 256 * 1024  # bytes
 TIMEOUT = (10.0, 10.0)  # seconds: to connect, and without a byte
 SLOW_SECONDS, LEAST_SPEED = 20.0, 20_000  # after so long, fewer bytes a second are too few
@@ -38,7 +41,7 @@ SLOW_SECONDS, LEAST_SPEED = 20.0, 20_000  # after so long, fewer bytes a second 
 
 def data(name: str | None, source: Path | None) -> None:
     """Get data or weights, from `source` if there is one; without a name all of it, or a table."""
-    if name in DATA_SETS or name in WEIGHTS:
+    if name in DATA_SETS or name == "vgg16":
         fetch(name, source)
     elif name:
         own(name, source)
@@ -50,11 +53,12 @@ def data(name: str | None, source: Path | None) -> None:
 
 def fetch(name: str, source: Path | None = None) -> Path:
     """Get a real data set or weights, unless they are here, and return where they are."""
-    facts, archive = DATA_SETS.get(name), archive_of(name)
+    facts = DATA_SETS.get(name)
+    archive = facts.archive if facts else VGG16
     target = data_folder(name) / "real" if facts else weights_folder() / archive.file
     if target.exists():
         if facts and (missing := _missing(facts, target)):
-            raise ValueError(f"{target} has no {missing[0]}. Move it away and run this again.")
+            raise ValueError(f"{target} has no {missing}. Move it away and run this again.")
         print(f"Here already: {target}")
         return target
     if not (archive or source):
@@ -66,7 +70,7 @@ def fetch(name: str, source: Path | None = None) -> Path:
             fill = partial(_gather, source)
         else:
             file = _take(archive, source) if source else _download(archive, work)
-            fill = partial(_unpack, file, facts, shutil.copyfile if source else shutil.move)
+            fill = partial(_unpack, file, facts) if facts else partial(shutil.copyfile, file)
         replace(target, fill)
         shutil.rmtree(work)
     print(f"Here now: {target}")
@@ -84,32 +88,19 @@ def take(source: Path) -> None:
 
 def files_in(folder: Path) -> dict[str, str]:
     """Return the names of the archives and weights in a folder, by that of the data or network."""
-    known = {name: archive_of(name) for name in (*DATA_SETS, *WEIGHTS)}
-    return {
-        name: archive.file
-        for name, archive in known.items()
-        if archive and (folder / archive.file).is_file()
-    }
-
-
-def archive_of(name: str) -> Archive | None:
-    """Return the file that a data set or weights are published as, if no log-in is needed."""
-    if name in DATA_SETS:
-        return DATA_SETS[name].archive
-    weights = torchvision.models.get_model_weights(name).DEFAULT
-    file, size = Path(weights.url), int(weights.meta["_file_size"] * 2**20)
-    digits = file.stem.rsplit("-", 1)[-1]  # they begin the file's SHA-256
-    return Archive(file.name, (weights.url,), size, unpacked=0, hash=f"sha256:{digits}")
+    known = {name: facts.archive for name, facts in DATA_SETS.items()} | {"vgg16": VGG16}
+    files = {name: archive.file for name, archive in known.items() if archive}
+    return {name: file for name, file in files.items() if (folder / file).is_file()}
 
 
 def own(name: str, source: Path | None = None) -> None:
     """Put the pictures of `source`, a folder or a zip, into data/`name`; say what lies there."""
     if not can_be_class(name):
         raise ValueError(f"{name!r} cannot be the name of a folder below data/.")
-    folder = data_folder(name)
-    if source and folder.exists():
-        raise FileExistsError(f"{folder} is there already. Take another name, or move it away.")
     if source:
+        folder = data_folder(name)
+        if folder.exists():
+            raise FileExistsError(f"{folder} is there already. Take another name, or move it away.")
         replace(folder, partial(_bring, source))
     own_facts(name)
     print(*survey(name), sep="\n")
@@ -122,16 +113,14 @@ def samples() -> None:
 
 
 def table() -> str:
-    """Return what is here of each data set and of the weights, and how to get the rest."""
+    """Return what is here of each data set and of VGG16, and how to get the rest."""
     lines = ["Get one: python -m workshop data NAME. Whose they are: see data/README.md."]
     for name, facts in DATA_SETS.items():
         size = f"{facts.archive.size / 1e6:,.0f} MB" if facts.archive else "needs a log-in"
         here = "the sample" if _missing(facts, data_folder(name) / "real") else "the real one"
         lines.append(f"{name}: {facts.title} ({size}): {here}")
-    for name in ("vgg16", "resnet18"):  # the usual ones, of all that torchvision has
-        archive = archive_of(name)
-        here = "here" if (weights_folder() / archive.file).is_file() else "not here"
-        lines.append(f"{name}: weights ({archive.size / 1e6:,.0f} MB): {here}")
+    here = "here" if (weights_folder() / VGG16.file).is_file() else "not here"
+    lines.append(f"vgg16: weights ({VGG16.size / 1e6:,.0f} MB): {here}")
     return "\n".join([*lines, f"For aoi: {AOI_BY_HAND}."])
 
 
@@ -152,14 +141,15 @@ def _lift(folder: Path) -> None:
         inner.rename(folder)
 
 
-def _missing(facts: DataSet, folder: Path) -> list[str]:
-    return [need for need in facts.needs if not (folder / need).exists()]
+def _missing(facts: DataSet, folder: Path) -> str:
+    """Return what a folder lacks to be the data set; "" is nothing."""
+    return next((need for need in facts.needs if not (folder / need).exists()), "")
 
 
 def _check(facts: DataSet, root: Path) -> None:
     """Count the pictures with the notebooks' readers; refuse what is not the data set."""
     if missing := _missing(facts, root):
-        raise ValueError(f"That is not {facts.title}: there is no {missing[0]} in it.")
+        raise ValueError(f"That is not {facts.title}: there is no {missing} in it.")
     read, counts = pictures if facts.layout == "cifar" else image_dataset, []
     for part, published in facts.pictures.items():
         if facts.layout != "csv" or (root / f"{part}.csv").is_file():  # AOI may lack the test
@@ -183,15 +173,16 @@ def _take(archive: Archive, source: Path) -> Path:
     text = sums.read_text(encoding="utf-8-sig", errors="replace") if sums.is_file() else ""
     found = re.search(rf"^([0-9a-fA-F]{{64}}) [ *]{re.escape(file.name)}\s*$", text, re.MULTILINE)
     listed = f"sha256:{found[1].lower()}" if found else ""
-    if not _fits(file, archive.hash or listed, archive.size):
-        # A copy of somebody's own, from a folder they chose. No mirror is believed that much.
-        if not (archive.unpacked and listed and _fits(file, listed, 0)):
-            raise ValueError(
-                f"{file} is damaged or another file: its hash or size is not the official one, "
-                f"nor named by a {SUMS} beside it. Copy it again."
-            )
+    if _fits(file, archive.hash or listed, archive.size):
+        return file
+    # A copy of somebody's own, from a folder they chose. No mirror is believed that much.
+    if archive.unpacked and listed and _fits(file, listed, 0):
         print(f"{file.name} is not the official file, but the one that {SUMS} beside it names.")
-    return file
+        return file
+    raise ValueError(
+        f"{file} is damaged or another file: its hash or size is not the official one, nor named "
+        f"by a {SUMS} beside it. Copy it again."
+    )
 
 
 def _download(archive: Archive, work: Path) -> Path:
@@ -216,14 +207,11 @@ def _download(archive: Archive, work: Path) -> Path:
             print(f"{error} Trying the next address.")
 
 
-def _unpack(file: Path, facts: DataSet | None, bring: Callable, part: Path) -> None:
-    """Make the new file or folder out of an archive or weights."""
-    if not facts:
-        bring(file, part)
-        return
+def _unpack(file: Path, facts: DataSet, part: Path) -> None:
+    """Make the new folder out of an archive."""
     print(f"Unpacking {facts.title}")
     unpack(file, part, facts.archive.unpacked)
-    bring(file, part / file.name)  # the notebooks open it, too
+    shutil.copyfile(file, part / file.name)  # the notebooks open it, too
     _check(facts, part)
 
 
@@ -242,7 +230,7 @@ def _gather(source: Path, part: Path) -> None:
 def _receive_all(url: str, file: Path, largest: int) -> None:
     """Download a file; what a broken download leaves is gone on with, now or by the next call."""
     part = file.with_name(f"{file.name}.{crc32(url.encode()):08x}.part")  # never of two addresses
-    for attempt in range(1, TRIES + 1):
+    for pause in (*PAUSES, None):
         try:
             _receive(url, part, largest)
             part.replace(file)
@@ -250,10 +238,10 @@ def _receive_all(url: str, file: Path, largest: int) -> None:
         except (requests.RequestException, HTTPError) as error:
             is_lost = isinstance(error, requests.ConnectionError)
             reason = f"there is no connection ({type(error).__name__})" if is_lost else error
-            if attempt == TRIES or not part.is_file():  # nothing came: it did not break off
+            if pause is None or not part.is_file():  # nothing came: it did not break off
                 raise ConnectionError(f"{url}: {reason}.") from error
             print(f"{url} broke off ({reason}). Going on.")
-            time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+            time.sleep(pause)
 
 
 def _receive(url: str, part: Path, largest: int) -> None:

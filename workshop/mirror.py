@@ -27,8 +27,7 @@ def serve(folder: Path, port: int = 8080) -> None:
 
 def start(folder: Path, port: int) -> int:
     """Serve a folder in the running event loop, and return the port."""
-    names = [name for name in files_in(folder).values() if not (folder / name).is_symlink()]
-    if not names:
+    if not (names := files_in(folder).values()):
         raise FileNotFoundError(f"{folder} has no archive or weights that this workshop knows.")
     print(f"Serving {', '.join(names)}.")
     paths = f"/({'|'.join(map(re.escape, names))})"  # no spelling of .. leads out

@@ -147,8 +147,7 @@ def _settled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def site() -> None:
     """Build the site from the stored outputs, by jupyter-book; no cell is executed."""
     target = home() / "build" / "site"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as place:
+    with tempfile.TemporaryDirectory() as place:
         source = shutil.copytree(REPOSITORY / "workshop" / "book", Path(place, "source"))
         shutil.copytree(NOTEBOOKS / "images", source / "images")
         for file in notebook_files():

@@ -1,7 +1,6 @@
 """The room: the attendee's copies of the notebooks, the presenter's, and JupyterLab on either."""
 
 import contextlib
-import copy
 import hashlib
 import json
 import os
@@ -43,8 +42,7 @@ def code_cells(file: Path) -> list[str]:
 
 
 def cut(notebook: nbformat.NotebookNode) -> bytes:
-    """Return the attendee's copy of a notebook: no outputs, a stub for each solution, a seal."""
-    notebook = copy.deepcopy(notebook)
+    """Make a notebook the attendee's copy: no outputs, a stub for each solution, a seal."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -110,8 +108,7 @@ def _renew(target: Path, content: bytes, fresh: bool) -> bool:
 
 
 def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy without progress bars, which a page shows empty, and marks of solutions."""
-    notebook = copy.deepcopy(notebook)
+    """Take out progress bars, which a page shows empty, and marks of solutions."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
