@@ -19,7 +19,7 @@ def measured(step, tuning):
     """Yield the rows, given the names of the notebook, and the cell that fine-tunes."""
     small, small_valid = (pictures(step["data"], part) for part in ("train", "valid"))
     large, large_valid = (pictures(step["data"], part, 128) for part in ("train", "valid"))
-    features, valid_features = map(step["frozen_features"], (large, large_valid))
+    features, valid = map(step["frozen_features"], (large, large_valid))
     of_class = [(small.labels == label).nonzero().flatten() for label in small.labels.unique()]
     for each, seed in product(EPOCHS, range(3)):
         torch.manual_seed(seed)
@@ -28,7 +28,7 @@ def measured(step, tuning):
         step |= {"seed": seed, "few": large[rows], "few_valid": large_valid, "epochs": short}
         found = timed(step["from_scratch"], small[rows], small_valid, long)
         yield len(rows), seed, "from scratch", *found
-        yield len(rows), seed, "frozen", *timed(step["frozen_accuracy"], features[rows], valid_features)
+        yield len(rows), seed, "frozen", *timed(step["frozen_accuracy"], features[rows], valid)
         _, seconds = timed(exec, tuning.replace("epochs=2", "epochs=epochs"), step)
         yield len(rows), seed, "fine-tuned", step["fine_tuned"], seconds
 
