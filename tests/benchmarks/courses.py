@@ -1,82 +1,61 @@
 """The same work as four well-known beginners' courses describe it, written anew."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torchvision.transforms import Compose, Normalize, ToTensor
 
 
-class OnePngAtATime(Dataset):
-    """Decodes and resizes a PNG whenever it is asked for, each epoch again."""
+class OneAtATime(Dataset):
+    """Turns one picture after the other into a normalised tensor, each epoch again."""
 
-    def __init__(self, root: Path, mean: float, std: float, size: int = 128) -> None:
-        self.root, self.size, self.table = root, size, pd.read_csv(root / "train.csv")
-        self.transform = transforms.Compose(
-            [transforms.ToTensor(), transforms.Normalize([mean], [std])]
-        )
+    def __init__(self, samples, read, mean, std):
+        self.samples, self.read = samples, read
+        self.transform = Compose([ToTensor(), Normalize(mean, std)])
 
-    def __len__(self) -> int:
-        return len(self.table)
+    def __len__(self):
+        return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        name, label = self.table.iloc[index]
-        path = str(self.root / "train_images" / name)
-        picture = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
-        return self.transform(cv2.resize(picture, (self.size, self.size))), int(label)
+    def __getitem__(self, index):
+        picture, label = self.samples[index]
+        return self.transform(self.read(picture)), label
 
 
-class OneArrayAtATime(Dataset):
-    """Turns one array (32, 32, 3) after the other into a normalised tensor."""
+def from_files(samples, mean, std):
+    """Return batches of grey PNGs, each decoded and resized when it is asked for."""
 
-    def __init__(self, images: Tensor, labels: Tensor, mean: tuple, std: tuple) -> None:
-        self.images = images.permute(0, 2, 3, 1).contiguous().numpy()  # (N, 32, 32, 3)
-        self.labels = labels.tolist()
-        self.transform = transforms.Compose(
-            [transforms.ToTensor(), transforms.Normalize(mean, std)]
-        )
+    def read(file):
+        return cv2.resize(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE), (128, 128))
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.images[index]), self.labels[index]
+    return DataLoader(OneAtATime(samples, read, mean, std), batch_size=32)
 
 
-def train_epochs(model: nn.Module, batches: DataLoader, optimizer, epochs: int = 1) -> None:
+def from_memory(pictures, mean, std):
+    """Return shuffled batches of pictures (N, 3, 32, 32) that lie in memory, as arrays."""
+    arrays = pictures.images.permute(0, 2, 3, 1).contiguous().numpy()  # (N, 32, 32, 3)
+    samples = [*zip(arrays, pictures.labels.tolist(), strict=True)]
+    return DataLoader(OneAtATime(samples, np.asarray, mean, std), batch_size=128, shuffle=True)
+
+
+def train_epochs(model, batches, optimizer, epochs=1):
     """The plain loop."""
-    criterion = nn.CrossEntropyLoss()
     model.train()
     for _ in range(epochs):
         running = 0.0
         for pictures, labels in batches:
             optimizer.zero_grad()
-            loss = criterion(model(pictures), labels)
+            loss = nn.functional.cross_entropy(model(pictures), labels)
             loss.backward()
             optimizer.step()
             running += loss.item()
 
 
-def features_in_lists(network: nn.Module, batches: DataLoader) -> tuple[np.ndarray, np.ndarray]:
-    """Put what a frozen network makes of each picture into Python lists, and join them."""
-    features, labels = [], []
-    with torch.no_grad():
-        for pictures, truth in batches:
-            features.extend(network(pictures).numpy())
-            labels.extend(truth.numpy())
-    return np.concatenate([[one] for one in features]), np.array(labels)
-
-
-def vgg_classifier(classes: int = 2) -> nn.Sequential:
-    """The linear layers of VGG16 for 25,088 numbers a picture; only the last one is trained."""
-    classifier = nn.Sequential(
-        *(nn.Linear(25088, 4096), nn.ReLU(), nn.Dropout()),
-        *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()),
-        nn.Linear(4096, classes),
-    )
-    classifier[:-1].requires_grad_(False)
-    return classifier
+@torch.no_grad()
+def features_in_lists(network, images):
+    """Put what a frozen network makes of each picture into a Python list, and join them."""
+    features = []
+    for pictures, _ in DataLoader(images, batch_size=32):
+        features.extend(network(pictures).numpy())
+    return np.concatenate([[one] for one in features])

@@ -1,88 +1,33 @@
 """Step 17's own cells, one split after the other: the notebook draws what this writes.
 
-The paper's kind of split also fine-tunes two networks, and asks them together.
-python -m tests.benchmarks.solar: fifteen minutes a split on one core, seconds on a GPU
+python -m tests.benchmarks.solar: an hour and a half on one core, a minute on a GPU
 """
 
-import argparse
-import datetime
-import time
-
-import torch
-from torch import nn
-
 from helpers.batches import stratified_split
-from helpers.catalog import REPOSITORY
-from helpers.plots import plt
-from workshop.room import code_cells, notebook_files
 
-from .__main__ import machine
+from . import timed
+from .histories import lesson, write
 
 
-class Remembered(nn.Module):
-    """Frozen layers that remember what they gave for a picture: half of the time is theirs."""
-
-    def __init__(self, layers):
-        super().__init__()
-        self.layers, self.known = layers, {}
-
-    def forward(self, pictures):
-        """Return what the layers give for (N, 3, H, W)."""
-        keys = [hash(picture.cpu().numpy().tobytes()) for picture in pictures]
-        new = [row for row, key in enumerate(keys) if key not in self.known]
-        given = self.layers(pictures[new]).cpu() if new else []
-        self.known |= {keys[row]: one for row, one in zip(new, given, strict=True)}
-        return torch.stack([self.known[key] for key in keys]).to(pictures.device)
-
-
-def main():
-    """Measure, and write each row at once; the paper's split is the one by chance."""
-    parser = argparse.ArgumentParser("python -m tests.benchmarks.solar", description=__doc__)
-    parser.add_argument("--splits", type=int, default=3, help="by chance, to train on")
-    count = parser.parse_args().splits
-    cells = code_cells(*notebook_files("17"))
-    (first,) = (n for n, source in enumerate(cells) if "lenet = LeNet(" in source)
-    (tuning,) = (source for source in cells if "tuned = nn.Sequential(early," in source)
-    tuning = tuning.replace("nn.Sequential(early,", "nn.Sequential(remembered(early),")
-    step = {"__name__": "__main__"}
-    for source in cells[:first]:
-        exec(source, step)
-        plt.close("all")
-    splits = {
-        "by chance": lambda seed: stratified_split(step["kinds"], 0.25, seed),
-        "by module": lambda seed: step["by_module"](step["modules"], seed),
-    }
-
-    def frozen(seed):
-        return {"frozen": step["frozen"](step["train"], step["test"]) / 100}
-
-    def chances(seed):  # (N, 2)
-        exec(tuning.replace("manual_seed(0)", f"manual_seed({seed})"), step)
-        return step["ask"](step["tuned"]).softmax(dim=1)
-
-    def trained(seed):
-        found = {"fine-tuned": chances(seed)}
-        found["two fine-tuned"] = found["fine-tuned"] + chances(seed + 10)
-        truth = step["labels"][step["test"]]
-        return {way: (p.argmax(dim=1) == truth).float().mean().item() for way, p in found.items()}
-
-    layers = {}  # the same for each network: what they know goes on from split to split
-    step["remembered"] = lambda early: layers.setdefault("early", Remembered(early))
-    on = f"Trained on {torch.cuda.get_device_name()}. " if torch.cuda.is_available() else ""
-    lines = [f"# {datetime.date.today()}, python -m tests.benchmarks.solar --splits {count}"]
-    lines += [f"# {step['SIZE']} pixels, {step['EPOCHS']} epochs. {on}{machine()}"]
-    lines += ["way,split,seed,accuracy,seconds"]
-    history = REPOSITORY / "data" / "histories" / f"solar-{step['source']}.csv"
-    for measure, names, seeds in ((frozen, splits, 10), (trained, ["by chance"], count)):
-        for split in names:
-            for seed in range(seeds):
-                step["train"], step["test"] = splits[split](seed)
-                start = time.perf_counter()
-                shares, seconds = measure(seed), time.perf_counter() - start
-                lines += [f"{w},{split},{seed},{a:.4f},{seconds:.1f}" for w, a in shares.items()]
-                print(*lines[-len(shares) :], sep="\n", flush=True)
-                history.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def measured(step, tuning):
+    """Yield the rows; on the paper's splits, by chance, two networks are also asked together."""
+    for seed in range(10):
+        splits = {"by chance": stratified_split(step["kinds"], 0.25, seed)}
+        splits["by module"] = step["by_module"](step["modules"], seed)
+        for split, parts in splits.items():
+            percent, seconds = timed(step["frozen"], *parts)
+            yield "frozen", split, seed, percent / 100, seconds
+    for seed in range(3):
+        step["train"], step["test"] = stratified_split(step["kinds"], 0.25, seed)
+        chances, seconds = 0, 0
+        for way, other in (("fine-tuned", 0), ("two fine-tuned", 10)):
+            step["seed"] = seed + other
+            seconds += timed(exec, tuning, step)[1]
+            chances = chances + step["ask"](step["tuned"]).softmax(dim=1)  # (N, 2)
+            right = chances.argmax(dim=1) == step["labels"][step["test"]]
+            yield way, "by chance", seed, right.float().mean().item(), seconds
 
 
 if __name__ == "__main__":
-    main()
+    step, tuning = lesson("17", "def ask(", "tuned = nn.Sequential(early,")
+    write("solar", step["source"], "way,split,seed,accuracy,seconds", measured(step, tuning))
