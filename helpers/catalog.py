@@ -138,13 +138,8 @@ def wanted_source() -> str:
 
 
 def data_folder(name: str) -> Path:
-    """Return the folder for everything fetched, drawn or computed for the data set `name`."""
+    """Return the folder for all that is fetched, drawn or computed for a data set; or "weights"."""
     return home() / "data" / name
-
-
-def weights_folder() -> Path:
-    """Return the folder that pretrained weights belong in."""
-    return home() / "data" / "weights"
 
 
 def run_folder(name: str, run: str) -> Path:
@@ -162,8 +157,5 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as aside:
         part = Path(aside, path.name)
         write(part)
-        try:
+        if not (part.is_dir() and path.is_dir()):
             part.replace(path)
-        except OSError:
-            if not (part.is_dir() and path.is_dir()):  # else another process was sooner
-                raise

@@ -46,10 +46,8 @@ class Found:
         for file in files_below(folder):
             if is_picture(file):
                 self.pictures.append((part, label, file.relative_to(folder).as_posix(), file))
-            elif file.suffix.lower() in (".heic", ".heif"):
-                self.left_out[file] = "HEIC. Let the telephone export it as JPEG"
             else:
-                self.left_out[file] = "not a picture by its ending"
+                self.left_out[file] = "no picture by its ending. HEIC: let the telephone make JPEG"
 
 
 def own_facts(name: str) -> DataSet:
@@ -58,10 +56,8 @@ def own_facts(name: str) -> DataSet:
         raise ValueError(f"{name!r} cannot be the name of a folder below data/.")
     folder = data_folder(name)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {folder}. For pictures of your own make it, with one folder for "
-            f"each class. The workshop's data sets are: {', '.join(DATA_SETS)}."
-        )
+        known = f"The workshop's data sets are {', '.join(DATA_SETS)}"
+        raise FileNotFoundError(f"{known}. Yours needs {folder} with one folder for each class.")
     found = find(folder)
     classes, counts = split(found, folder / PARTS)
     facts = _facts(name, folder, classes, counts)
@@ -86,9 +82,6 @@ def find(folder: Path) -> Found:
             _read(found, table, NAMES.get(table.stem.lower(), ""))
     else:
         is_split = any(part == "train" and _folders(path) for part, path in named)  # else a class
-        if is_split and len(named) > len(dict(named)):
-            names = ", ".join(path.name for _, path in named)
-            raise ValueError(f"{folder} has {names}: two folders for one part. Join them.")
         for part, place in named if is_split else [("", folder)]:
             for label in _folders(place):
                 found.add(label, part, label.name)
@@ -121,7 +114,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def names_below(folder: Path) -> list[str]:
-    """Return the pictures below a folder, in the order of `FolderImages`."""
+    """Return the names of the pictures below a folder, in order."""
     files = filter(is_picture, files_below(folder))
     return [file.relative_to(folder).as_posix() for file in files]
 

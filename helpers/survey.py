@@ -27,9 +27,6 @@ def survey(name: str) -> Iterator[str]:
         sizes.append(picture.size)
         grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=int)
         looks[name] = (grey[:, 1:] > grey[:, :-1]).flatten()  # dHash: where it grows brighter
-        with Image.open(tree / name) as raw:
-            if raw.mode not in ("L", "RGB"):
-                odd[name] = f"of the kind {raw.mode}; it becomes grey or RGB"
         if np.std(picture) < 2:
             odd[name] = "nearly of one colour"
         elif min(picture.size) < TINY:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError
 
-from helpers.catalog import AOI, DATA_SETS, Archive, DataSet, data_folder, replace, weights_folder
+from helpers.catalog import AOI, DATA_SETS, Archive, DataSet, data_folder, replace
 from helpers.data import OpenedData, image_dataset, pictures
 from helpers.images import is_hidden
 from helpers.own import can_be_class, own_facts
@@ -51,7 +51,7 @@ def data(name: str | None, source: Path | None) -> None:
 def fetch(name: str, source: Path | None = None) -> Path:
     """Get a real data set or weights, unless they are here, and return where they are."""
     facts, archive = DATA_SETS.get(name), archive_of(name)
-    target = data_folder(name) / "real" if facts else weights_folder() / archive.file
+    target = data_folder(name) / "real" if facts else data_folder("weights") / archive.file
     if target.exists():
         if facts and (missing := _missing(facts, target)):
             raise ValueError(f"{target} has no {missing[0]}. Move it away and run this again.")
@@ -130,7 +130,7 @@ def table() -> str:
         lines.append(f"{name}: {facts.title} ({size}): {here}")
     for name in ("vgg16", "resnet18"):  # the usual ones, of all that torchvision has
         archive = archive_of(name)
-        here = "here" if (weights_folder() / archive.file).is_file() else "not here"
+        here = "here" if (data_folder("weights") / archive.file).is_file() else "not here"
         lines.append(f"{name}: weights ({archive.size / 1e6:,.0f} MB): {here}")
     return "\n".join([*lines, f"For aoi: {AOI_BY_HAND}."])
 
