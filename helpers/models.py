@@ -52,9 +52,7 @@ class CompactVGG(nn.Module):
     `patch=2` takes 2x2 pixels as one place: a quarter of the places, and of the work.
     """
 
-    def __init__(
-        self, classes: int, widths: Sequence[int] = (32, 64, 128, 256), patch: int = 1
-    ) -> None:
+    def __init__(self, classes: int, widths=(32, 64, 128, 256), patch=1) -> None:
         super().__init__()
         self.settings = {"classes": classes, "widths": list(widths), "patch": patch}
         layers = [nn.PixelUnshuffle(patch)] if patch > 1 else []

@@ -167,10 +167,7 @@ def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
                 os.removedirs(file.parent)
     for part, label in itertools.product(("train", *cut), classes):
         if not names_below(tree / part / label):
-            raise ValueError(
-                f"{label!r} has no picture left for the part {part!r}. Each class needs at "
-                f"least {1 + len(cut)} here, and {FEW} before an accuracy means anything."
-            )
+            raise ValueError(f"{label!r} has no picture for the part {part!r}: take {FEW} or more.")
     parts = {part: names_below(tree / part) for part in ("train", "valid", "test")}
     table = pd.DataFrame({"ID": parts["test"], "Label": None})  # what step 09 fills in
     replace(tree / "test.csv", partial(table.to_csv, index=False))

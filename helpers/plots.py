@@ -31,9 +31,7 @@ plt.rc("font", family=FONTS, size=13)
 plt.rc("lines", linewidth=2.5)
 
 
-def show_pictures(
-    pictures: Sequence, titles: Sequence[str] = (), columns: int = 6, heading: str = ""
-) -> None:
+def show_pictures(pictures: Sequence, titles=(), columns: int = 6, heading: str = "") -> None:
     """Show pictures side by side, in true brightness.
 
     Each is (height, width), (channels, height, width) or (height, width, 3), as uint8 0..255 or
@@ -131,9 +129,8 @@ def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[i
             _write(axis, texts, white=numbers < 0)
             axis.set_facecolor("#d6e6f2")  # blue: not computed yet
             axis.set_title(title, fontsize=13)
-        frame = plt.Rectangle((column - 0.5, row - 0.5), width, height, fill=False)
-        frame.set(edgecolor=PALETTE[1], linewidth=4)
-        panels[0].add_patch(frame)
+        style = {"fill": False, "edgecolor": PALETTE[1], "linewidth": 4}
+        panels[0].add_patch(plt.Rectangle((column - 0.5, row - 0.5), width, height, **style))
     _show()
 
 

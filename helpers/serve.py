@@ -57,13 +57,11 @@ class Predictor:
         self.run = (home() / run).resolve()
         name, file = self.run.parent.name, self.run / "metrics.json"
         if not file.is_file():
-            raise FileNotFoundError(f"No {file}. Expected runs/<data set>/<run>, as of step 07.")
+            raise FileNotFoundError(f"No {file}. Expected runs/<data set>/<run>, as in step 07.")
         metrics = json.loads(file.read_text(encoding="utf-8"))
-        if name in DATA_SETS:  # what it was trained on, whatever else is here now
-            source = metrics["source"]
-            data = OpenedData(DATA_SETS[name], data_folder(name) / source, source)
-        else:
-            data = open_data(name)
+        # what it was trained on, whatever else is here now
+        facts, source = DATA_SETS.get(name), metrics.get("source", "own")
+        data = OpenedData(facts, data_folder(name) / source, source) if facts else open_data(name)
         self.facts, self.classes = data.facts, data.facts.classes
         if "backbone" in metrics:
             backbone = load_backbone(metrics["backbone"])

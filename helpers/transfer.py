@@ -88,19 +88,15 @@ def load_backbone(name: str | None = None) -> Backbone:
 
     Raises
     ------
-    ValueError
-        If neither torchvision nor timm has weights for such a network, or it ends in another way.
+    RuntimeError, ValueError
+        If neither torchvision nor timm has weights for such a network; if it ends in another way.
     OSError
         If the weights are not here and cannot be downloaded.
     """
     has_vgg = (data_folder("weights") / VGG16.url.rsplit("/", 1)[-1]).is_file()
     name = name or os.environ.get("WORKSHOP_BACKBONE") or ("vgg16" if has_vgg else LITE0)
-    if name in torchvision.models.list_models(torchvision.models):
-        network, settings = _from_torchvision(name)
-    elif name == LITE0 or timm.is_model_pretrained(name):
-        network, settings = _from_timm(name)
-    else:
-        raise ValueError(f"Neither torchvision nor timm has weights of a network {name!r}.")
+    theirs = name in torchvision.models.list_models(torchvision.models)
+    network, settings = _from_torchvision(name) if theirs else _from_timm(name)
     network.eval().requires_grad_(False).to(best_device(), memory_format=torch.channels_last)
     resize, size, mean, std, interpolation = settings
     steps = [v2.Resize(resize, interpolation), v2.CenterCrop(size), v2.ToImage()]
@@ -125,8 +121,9 @@ def _from_torchvision(name: str) -> tuple[nn.Module, tuple]:
 
 
 def _from_timm(name: str) -> tuple[nn.Module, tuple]:
-    answers = timm.get_pretrained_cfg(name).num_classes  # DINO's have none, CLIP's are no classes
-    options = {} if answers == len(IMAGENET) else {"num_classes": 0}
+    about = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    # DINO has no classes, and CLIP has others
+    options = {} if about.num_classes == len(IMAGENET) else {"num_classes": 0}
     options |= {"pretrained": name != LITE0, "cache_dir": data_folder("weights")}
     network = timm.create_model(name, **options)
     how = timm.data.resolve_model_data_config(network)

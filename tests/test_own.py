@@ -188,7 +188,7 @@ def test_a_name_that_leads_out_of_data_is_refused(home):
 BROKEN = {  # own data, broken in one way: what is said
     "one folder for each class": shutil.rmtree,
     "no two classes": lambda folder: [shutil.rmtree(folder / name) for name in ("red", "blue")],
-    "'red' has no picture left for the part": lambda folder: [
+    "'red' has no picture for the part": lambda folder: [
         file.unlink() for file in list((folder / "red").iterdir())[2:]
     ],
     "delete it": lambda folder: [
