@@ -64,9 +64,9 @@ def worker_count() -> int:
     return 0 if cores == 1 or would_hang else min(cores, MOST_WORKERS)
 
 
-def make_loader(dataset: Dataset, batch_size=32, shuffle=False, seed=0, workers=0) -> DataLoader:
+def make_loader(dataset: Dataset, batch_size=32, shuffle=False, workers=0) -> DataLoader:
     """Return a DataLoader with seeded shuffling; its workers are kept between epochs."""
-    sampler = SeededShuffle(len(dataset), seed) if shuffle else None
+    sampler = SeededShuffle(len(dataset)) if shuffle else None
     options = {"num_workers": workers, "persistent_workers": workers > 0}
     return DataLoader(dataset, batch_size, sampler=sampler, **options)
 
@@ -81,7 +81,7 @@ class Batches:
     mean, std : float or sequence of float
         Of the training pictures, in 0..1; one number, or one a channel.
     batch_size, shuffle, seed
-        As for `make_loader`; the same seed gives the same orders and augmentations.
+        As for a DataLoader; the same seed gives the same orders and augmentations.
     augment : callable, optional
         augment(batch, generator) returns a changed uint8 batch (N, C, H, W). The generator is the
         CPU's wherever the batch is, so that every device sees the same pictures.

@@ -138,13 +138,8 @@ def wanted_source() -> str:
 
 
 def data_folder(name: str) -> Path:
-    """Return the folder for everything fetched, drawn or computed for the data set `name`."""
+    """Return the folder for all that is fetched, drawn or computed for a data set; or "weights"."""
     return home() / "data" / name
-
-
-def weights_folder() -> Path:
-    """Return the folder that pretrained weights belong in."""
-    return home() / "data" / "weights"
 
 
 def run_folder(name: str, run: str) -> Path:

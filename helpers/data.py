@@ -48,9 +48,7 @@ def open_data(name: str) -> OpenedData:
         return OpenedData(facts, real, "real")
     if wanted != "sample" and real.exists():
         print(f"{real} has no {missing[0]}, so it is not used. See: python -m workshop data {name}")
-    root = data_folder(name) / "sample"
-    if not root.is_dir():
-        sample_folder(facts)
+    root = sample_folder(facts)
     print(f"{facts.title}: a drawn sample in the layout of the real data set")
     return OpenedData(facts, root, "sample")
 
@@ -75,11 +73,10 @@ class Pictures:
 class _Images(Dataset):
     """Files with labels, decoded one by one when they are asked for."""
 
-    def __init__(self, samples, classes, size, channels, transform) -> None:
+    def __init__(self, samples, size, channels, transform) -> None:
         self.samples = samples  # [(file, label), …], as torchvision's ImageFolder has it
         self.labels = torch.tensor([label for _, label in samples], dtype=torch.int64)  # (N,)
-        self.classes, self.size = tuple(classes), size
-        self.channels, self.transform = channels, transform
+        self.size, self.channels, self.transform = size, channels, transform
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -97,30 +94,22 @@ class CsvImages(_Images):
     """Pictures named by a CSV with the columns ID (file name) and Label (class number).
 
     Each is squeezed into a square of `size` pixels; `transform` is applied to that, which is uint8
-    (channels, size, size). Without `labelled`, for a test set, all labels are -1, whatever the
+    (channels, size, size). Without `classes`, for a test set, all labels are -1, whatever the
     table says. An error names the first file that is missing, or row that cannot be right.
     """
 
-    def __init__(
-        self, csv_file, image_dir, classes, size=128, channels=1, transform=None, labelled=True
-    ) -> None:
-        rows = read_table(csv_file, labelled)
-        numbers = {str(n): n for n in range(len(classes))}
-        if wrong := [name for name in rows if labelled and rows[name] not in numbers]:
-            raise ValueError(
-                f"{csv_file}: the label {rows[wrong[0]]!r} of {wrong[0]!r} is no class, a whole "
-                f"number from 0 to {len(classes) - 1}."
-            )
-        self.ids = list(rows)
-        labels = [numbers[label] if labelled else -1 for label in rows.values()]
-        samples = [(Path(image_dir, n), label) for n, label in zip(rows, labels, strict=True)]
-        if missing := [file.name for file, _ in samples if not file.is_file()]:
-            there = sorted(path.name for path in Path(image_dir).glob("*"))[:1]
-            raise FileNotFoundError(
-                f"{len(missing)} of {len(rows)} pictures of {csv_file} are not in {image_dir}: "
-                f"{missing[0]!r} is the first. What is there begins with {there}."
-            )
-        super().__init__(samples, classes, size, channels, transform)
+    def __init__(self, csv_file, image_dir, classes, size=128, channels=1, transform=None) -> None:
+        rows = read_table(csv_file, labelled=bool(classes))
+        numbers = {str(label): label for label in range(len(classes))}
+        for name, label in rows.items():
+            if classes and label not in numbers:
+                found = f"{csv_file}: the label {label!r} of {name!r}"
+                raise ValueError(f"{found} is no whole number from 0 to {len(classes) - 1}.")
+            if not Path(image_dir, name).is_file():
+                there = sorted(path.name for path in Path(image_dir).glob("*"))[:1]
+                raise FileNotFoundError(f"{csv_file}: {name!r} is not in {image_dir}: {there} is.")
+        samples = [(Path(image_dir, name), numbers.get(rows[name], -1)) for name in rows]
+        super().__init__(samples, size, channels, transform)
 
 
 class FolderImages(_Images):
@@ -137,7 +126,7 @@ class FolderImages(_Images):
             raise FileNotFoundError(f"{folder} has pictures in {found}; expected {[*classes]}.")
         labels = {name: label for label, name in enumerate(classes)}
         samples = [(file, labels.get(parts[0], -1)) for file, parts in places]
-        super().__init__(samples, classes, size, channels, transform)
+        super().__init__(samples, size, channels, transform)
 
 
 class _Array:
@@ -173,13 +162,12 @@ def read_cifar(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def image_dataset(data: OpenedData, part: str, size: int | None = None, transform=None) -> _Images:
     """Return one part of a data set, for example "train", decoded one by one; see `CsvImages`."""
-    facts = data.facts
-    size, labelled = size or facts.size, part not in facts.unlabelled
+    facts, root = data.facts, data.root / data.facts.inner
+    classes = () if part in facts.unlabelled else facts.classes
+    how = classes, size or facts.size, facts.channels, transform
     if facts.layout == "csv":
-        table, folder = data.root / f"{part}.csv", data.root / f"{part}_images"
-        return CsvImages(table, folder, facts.classes, size, facts.channels, transform, labelled)
-    folder, classes = data.root / facts.inner / part, facts.classes if labelled else ()
-    return FolderImages(folder, classes, size, facts.channels, transform)
+        return CsvImages(root / f"{part}.csv", root / f"{part}_images", *how)
+    return FolderImages(root / part, *how)
 
 
 def pictures(data: OpenedData, part: str, size: int | None = None) -> Pictures:

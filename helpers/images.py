@@ -73,11 +73,8 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Return the pictures below a folder, in order; print how many other files are left out."""
-    files = files_below(folder)
-    if others := [file.name for file in files if not is_picture(file)]:
-        print(f"{folder}: {len(others)} files are left out, no pictures, such as {others[0]}")
-    return list(filter(is_picture, files))
+    """Return the pictures below a folder, in order."""
+    return list(filter(is_picture, files_below(folder)))
 
 
 def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:

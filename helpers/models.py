@@ -14,12 +14,7 @@ def conv_output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) 
     >>> conv_output_size(128, kernel=5), conv_output_size(124, kernel=2, stride=2)
     (124, 62)
     """
-    output = (size + 2 * padding - kernel) // stride + 1
-    if output < 1:
-        raise ValueError(
-            f"A kernel of {kernel} does not fit into {size} pixels: use larger pictures."
-        )
-    return output
+    return (size + 2 * padding - kernel) // stride + 1
 
 
 class LeNet(nn.Module):
@@ -57,9 +52,7 @@ class CompactVGG(nn.Module):
     `patch=2` takes 2x2 pixels as one place: a quarter of the places, and of the work.
     """
 
-    def __init__(
-        self, classes: int, widths: Sequence[int] = (32, 64, 128, 256), patch: int = 1
-    ) -> None:
+    def __init__(self, classes: int, widths=(32, 64, 128, 256), patch=1) -> None:
         super().__init__()
         self.settings = {"classes": classes, "widths": list(widths), "patch": patch}
         layers = [nn.PixelUnshuffle(patch)] if patch > 1 else []
@@ -96,8 +89,7 @@ def memory_estimate(model: nn.Module, picture: Sequence[int], batch_size: int) -
     weights = sum(p.nbytes for p in model.parameters())
     trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     parts = {"weights": weights, "gradients": trained, "optimiser": 2 * trained}  # two moments
-    first = next(model.parameters())
-    one = torch.zeros(1, *picture, dtype=first.dtype, device=first.device)
+    one = next(model.parameters()).new_zeros(1, *picture)
     # a layer whose output lies where its input does only views or overwrites it
     outputs = [y for _, x, y in layer_outputs(model, one) if y.data_ptr() != x.data_ptr()]
     parts["activations"] = batch_size * sum(tensor.nbytes for tensor in [one, *outputs])

@@ -46,10 +46,8 @@ class Found:
         for file in files_below(folder):
             if is_picture(file):
                 self.pictures.append((part, label, file.relative_to(folder).as_posix(), file))
-            elif file.suffix.lower() in (".heic", ".heif"):
-                self.left_out[file] = "HEIC. Let the telephone export it as JPEG"
             else:
-                self.left_out[file] = "not a picture by its ending"
+                self.left_out[file] = "no picture by its ending. HEIC: let the telephone make JPEG"
 
 
 def own_facts(name: str) -> DataSet:
@@ -58,10 +56,8 @@ def own_facts(name: str) -> DataSet:
         raise ValueError(f"{name!r} cannot be the name of a folder below data/.")
     folder = data_folder(name)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {folder}. For pictures of your own make it, with one folder for "
-            f"each class. The workshop's data sets are: {', '.join(DATA_SETS)}."
-        )
+        known = f"The workshop's data sets are {', '.join(DATA_SETS)}"
+        raise FileNotFoundError(f"{known}. Yours needs {folder} with one folder for each class.")
     found = find(folder)
     classes, counts = split(found, folder / PARTS)
     facts = _facts(name, folder, classes, counts)
@@ -121,7 +117,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def names_below(folder: Path) -> list[str]:
-    """Return the pictures below a folder, in the order of `FolderImages`."""
+    """Return the names of the pictures below a folder, in order."""
     files = filter(is_picture, files_below(folder))
     return [file.relative_to(folder).as_posix() for file in files]
 
@@ -174,10 +170,7 @@ def split(found: Found, tree: Path) -> tuple[list[str], dict[str, int]]:
                 os.removedirs(file.parent)
     for part, label in itertools.product(("train", *cut), classes):
         if not names_below(tree / part / label):
-            raise ValueError(
-                f"{label!r} has no picture left for the part {part!r}. Each class needs at "
-                f"least {1 + len(cut)} here, and {FEW} before an accuracy means anything."
-            )
+            raise ValueError(f"{label!r} has no picture for the part {part!r}: take {FEW} or more.")
     parts = {part: names_below(tree / part) for part in ("train", "valid", "test")}
     table = pd.DataFrame({"ID": parts["test"], "Label": None})  # what step 09 fills in
     replace(tree / "test.csv", partial(table.to_csv, index=False))

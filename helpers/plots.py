@@ -31,9 +31,7 @@ plt.rc("font", family=FONTS, size=13)
 plt.rc("lines", linewidth=2.5)
 
 
-def show_pictures(
-    pictures: Sequence, titles: Sequence[str] = (), columns: int = 6, heading: str = ""
-) -> None:
+def show_pictures(pictures: Sequence, titles=(), columns: int = 6, heading: str = "") -> None:
     """Show pictures side by side, in true brightness.
 
     Each is (height, width), (channels, height, width) or (height, width, 3), as uint8 0..255 or
@@ -131,9 +129,8 @@ def show_windows(picture: torch.Tensor, kernel: torch.Tensor, places: Sequence[i
             _write(axis, texts, white=numbers < 0)
             axis.set_facecolor("#d6e6f2")  # blue: not computed yet
             axis.set_title(title, fontsize=13)
-        frame = plt.Rectangle((column - 0.5, row - 0.5), width, height, fill=False)
-        frame.set(edgecolor=PALETTE[1], linewidth=4)
-        panels[0].add_patch(frame)
+        style = {"fill": False, "edgecolor": PALETTE[1], "linewidth": 4}
+        panels[0].add_patch(plt.Rectangle((column - 0.5, row - 0.5), width, height, **style))
     _show()
 
 
@@ -157,12 +154,8 @@ def show_network(network: nn.Module, size: int, title: str) -> None:
     colours = {nn.Conv2d: PALETTE[0], nn.MaxPool2d: PALETTE[4], nn.Linear: PALETTE[1]}
     first = next(network.parameters())  # (outputs, channels, height, width)
     nothing = torch.zeros(1, first.shape[1], size, size, device=first.device)
-    drawn = [
-        (kind, tuple(output.shape[1:]))
-        for layer, _, output in layer_outputs(network, nothing)
-        for kind in colours
-        if isinstance(layer, kind)
-    ]
+    layers = layer_outputs(network, nothing)
+    drawn = [(type(layer), out.shape[1:]) for layer, _, out in layers if type(layer) in colours]
     _, axis = plt.subplots(figsize=(12, 3.8), layout="constrained")
     left, before = 0.0, None
     for kind, shape in drawn:
@@ -235,11 +228,10 @@ def show_curves(histories: Mapping[str, pd.DataFrame], title: str = "") -> None:
     for axis, quantity, unit in zip(axes, ("loss", "accuracy"), ("", " in %"), strict=True):
         for colour, (name, history) in zip(cycle(PALETTE), histories.items(), strict=False):
             for part, words, line, width in parts:
-                values = history[f"{part}_{quantity}"] * (100 if unit else 1)
-                label = f"{name}, {words}" if name else words
-                axis.plot(
-                    history["epoch"], values, line, color=colour, linewidth=width, label=label
-                )
+                epochs, values = history["epoch"], history[f"{part}_{quantity}"]
+                style = {"color": colour, "linewidth": width}
+                style["label"] = f"{name}, {words}" if name else words
+                axis.plot(epochs, 100 * values if unit else values, line, **style)
         axis.set(xlabel="epoch", ylabel=quantity + unit)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)

@@ -57,23 +57,16 @@ class Predictor:
         self.run = (home() / run).resolve()
         name, file = self.run.parent.name, self.run / "metrics.json"
         if not file.is_file():
-            raise FileNotFoundError(
-                f"There is no run in {self.run}. Expected runs/<data set>/<run>, such as "
-                "runs/aoi/lenet; steps 07, 10 and 12 make them."
-            )
+            raise FileNotFoundError(f"No {file}. Expected runs/<data set>/<run>, as in step 07.")
         metrics = json.loads(file.read_text(encoding="utf-8"))
-        if name in DATA_SETS:  # what it was trained on, whatever else is here now
-            folder = data_folder(name) / metrics["source"]
-            data = OpenedData(DATA_SETS[name], folder, metrics["source"])
-        else:
-            data = open_data(name)
+        # what it was trained on, whatever else is here now
+        facts, source = DATA_SETS.get(name), metrics.get("source", "own")
+        data = OpenedData(facts, data_folder(name) / source, source) if facts else open_data(name)
         self.facts, self.classes = data.facts, data.facts.classes
         if "backbone" in metrics:
             backbone = load_backbone(metrics["backbone"])
             if metrics["backbone_weights"] != backbone.mark:
-                raise ValueError(
-                    f"{self.run} was trained on other weights. Run its notebook again."
-                )
+                raise ValueError(f"{self.run} was trained on other weights: run its notebook.")
             head = nn.Linear(backbone.outputs, len(self.classes))
             head = load_model(self.run / "head.safetensors", head)
             self.model, self.prepare = nn.Sequential(backbone.body, head), backbone.transform
@@ -154,17 +147,13 @@ class Predictor:
 
 def look(model: nn.Module, picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits (classes,) of a picture (C, H, W), and its last maps, (1, F, h, w)."""
-    outputs, device = [], next(model.parameters()).device
-
-    def catch(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
-        outputs.append(output)
-
+    seen, layers, device = [], model.modules(), next(model.parameters()).device
     with LOCK:
-        hooks = [layer.register_forward_hook(catch) for layer in model.modules()]
+        hooks = [one.register_forward_hook(lambda *call: seen.append(call[-1])) for one in layers]
         logits = model(picture[None].to(device).requires_grad_())[0]
         for hook in hooks:
             hook.remove()
-    *_, maps = (x for x in outputs if x.ndim == 4 and x.shape[2:].numel() > 1)
+    *_, maps = (x for x in seen if x.ndim == 4 and x.shape[2:].numel() > 1)
     return logits, maps
 
 
@@ -206,10 +195,9 @@ async def gate(request, call_next):
     if "://" in path or "process_recording" in path:
         return PlainTextResponse("Nothing is fetched for you.", 403)
     size = request.headers.get("content-length", "0" if request.method in ("GET", "HEAD") else "")
-    if "transfer-encoding" in request.headers:  # it would count for more than the length
-        size = ""
-    if not size.isdecimal() or int(size) > MOST_BYTES + 100_000:  # of all files in it together
-        return PlainTextResponse("Too large.", 413)
+    chunked = "transfer-encoding" in request.headers  # it would count for more than the length
+    if chunked or not size.isdecimal() or int(size) > MOST_BYTES + 100_000:
+        return PlainTextResponse("Too large.", 413)  # all files in it together
     answer = await call_next(request)
     answer.headers["content-security-policy"] = "frame-ancestors 'none'"  # no page shows this one
     return answer

@@ -19,7 +19,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
-from helpers.catalog import replace, weights_folder
+from helpers.catalog import data_folder, replace
 from helpers.data import Pictures, mark_of
 from helpers.images import open_picture, picture_files
 from helpers.training import best_device, mixed_precision
@@ -88,19 +88,15 @@ def load_backbone(name: str | None = None) -> Backbone:
 
     Raises
     ------
-    ValueError
-        If neither torchvision nor timm has weights for such a network, or it ends in another way.
+    RuntimeError, ValueError
+        If neither torchvision nor timm has weights for such a network; if it ends in another way.
     OSError
         If the weights are not here and cannot be downloaded.
     """
-    has_vgg = (weights_folder() / VGG16.url.rsplit("/", 1)[-1]).is_file()
+    has_vgg = (data_folder("weights") / VGG16.url.rsplit("/", 1)[-1]).is_file()
     name = name or os.environ.get("WORKSHOP_BACKBONE") or ("vgg16" if has_vgg else LITE0)
-    if name in torchvision.models.list_models(torchvision.models):
-        network, settings = _from_torchvision(name)
-    elif name == LITE0 or timm.is_model_pretrained(name):
-        network, settings = _from_timm(name)
-    else:
-        raise ValueError(f"Neither torchvision nor timm has weights of a network {name!r}.")
+    theirs = name in torchvision.models.list_models(torchvision.models)
+    network, settings = _from_torchvision(name) if theirs else _from_timm(name)
     network.eval().requires_grad_(False).to(best_device(), memory_format=torch.channels_last)
     resize, size, mean, std, interpolation = settings
     steps = [v2.Resize(resize, interpolation), v2.CenterCrop(size), v2.ToImage()]
@@ -119,15 +115,16 @@ def _from_torchvision(name: str) -> tuple[nn.Module, tuple]:
     weights = torchvision.models.get_model_weights(name).DEFAULT
     network = torchvision.models.get_model(name)
     options = {"check_hash": True, "weights_only": True}  # nothing in the file is run
-    network.load_state_dict(weights.get_state_dict(model_dir=weights_folder(), **options))
+    network.load_state_dict(weights.get_state_dict(model_dir=data_folder("weights"), **options))
     how = weights.transforms()
     return network, (how.resize_size[0], how.crop_size[0], how.mean, how.std, how.interpolation)
 
 
 def _from_timm(name: str) -> tuple[nn.Module, tuple]:
-    answers = timm.get_pretrained_cfg(name).num_classes  # DINO's have none, CLIP's are no classes
-    options = {} if answers == len(IMAGENET) else {"num_classes": 0}
-    options |= {"pretrained": name != LITE0, "cache_dir": weights_folder()}
+    about = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    # DINO has no classes, and CLIP has others
+    options = {} if about.num_classes == len(IMAGENET) else {"num_classes": 0}
+    options |= {"pretrained": name != LITE0, "cache_dir": data_folder("weights")}
     network = timm.create_model(name, **options)
     how = timm.data.resolve_model_data_config(network)
     size = how["input_size"][1]
@@ -166,20 +163,15 @@ class PhotoFolder(ImageFolder):
     """torchvision's ImageFolder over `picture_files`, read by `open_picture`."""
 
     def __init__(self, folder: Path, transform: Callable | None = None) -> None:
-        files = [(file, file.relative_to(folder).parts) for file in picture_files(Path(folder))]
-        self.places = [(str(file), parts[0]) for file, parts in files if len(parts) > 1]
-        super().__init__(folder, transform, loader=open_picture)
+        self.files = {*picture_files(Path(folder))}
+        options = {"loader": open_picture, "is_valid_file": lambda file: Path(file) in self.files}
+        super().__init__(folder, transform, **options)
 
     def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the folders with pictures, sorted, and their labels."""
-        names = sorted({name for _, name in self.places})
-        if not names:
-            raise FileNotFoundError(f"{directory} has no folder with pictures.")
+        inside = {file.relative_to(directory).parts for file in self.files}
+        names = sorted({name for name, *below in inside if below})
         return names, {name: label for label, name in enumerate(names)}
-
-    def make_dataset(self, directory, class_to_idx, *_, **__) -> list[tuple[str, int]]:
-        """Return the pictures with their labels."""
-        return [(file, class_to_idx[name]) for file, name in self.places]
 
 
 class FeatureCache:
@@ -207,18 +199,20 @@ class FeatureCache:
 
     def load(self) -> Pictures:
         """Return the features of all pictures, (N, outputs); compute what is not there yet."""
+        self.compute()
+        features = torch.cat([load_file(file)["features"] for file in self.files])
+        return Pictures(features, torch.tensor([label for _, label in self.samples]))
+
+    def compute(self) -> None:
+        """Compute what is not there yet, in memory that does not grow with the pictures."""
         missing = [file for file in self.files if not file.is_file()]
         desc, unit = "Computing features once", f" times {AT_ONCE} pictures"
         with ThreadPoolExecutor() as threads:
             for file in tqdm(missing, desc, unit=unit, disable=not missing):
-                samples = self.samples[int(file.stem) :][:AT_ONCE]
-                features = self._features(torch.stack(list(threads.map(self._picture, samples))))
+                files = [path for path, _ in self.samples[int(file.stem) :][:AT_ONCE]]
+                ready = threads.map(lambda path: self.backbone.transform(open_picture(path)), files)
+                features = self._features(torch.stack(list(ready)))
                 replace(file, partial(save_file, {"features": features}))
-        features = torch.cat([load_file(file)["features"] for file in self.files])
-        return Pictures(features, torch.tensor([label for _, label in self.samples]))
-
-    def _picture(self, sample: tuple[Path, int]) -> Tensor:
-        return self.backbone.transform(open_picture(sample[0]))
 
     @torch.no_grad()
     def _features(self, pictures: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ def test_what_is_hidden_or_no_picture_does_not_count(folders):
     (folders / "red" / "bad.jpg").write_bytes(b"no picture")
     assert sum(open_data("mine").facts.pictures.values()) == 30
     left_out = [line for line in survey("mine") if line.startswith("left out")]
-    assert len(left_out) == 2 and "export it as JPEG" in "".join(left_out)
+    assert len(left_out) == 2 and "let the telephone make JPEG" in "".join(left_out)
 
 
 def test_the_report_says_what_is_odd(folders, capsys):
@@ -188,7 +188,7 @@ def test_a_name_that_leads_out_of_data_is_refused(home):
 BROKEN = {  # own data, broken in one way: what is said
     "one folder for each class": shutil.rmtree,
     "no two classes": lambda folder: [shutil.rmtree(folder / name) for name in ("red", "blue")],
-    "'red' has no picture left for the part": lambda folder: [
+    "'red' has no picture for the part": lambda folder: [
         file.unlink() for file in list((folder / "red").iterdir())[2:]
     ],
     "delete it": lambda folder: [

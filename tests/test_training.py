@@ -295,11 +295,6 @@ def test_a_rate_of_numpy_can_be_resumed(tmp_path):
     assert numbers(history).equals(numbers(fit(**setup(rate=rate), epochs=2)))
 
 
-def test_a_loader_without_batches_is_an_error():
-    with pytest.raises(ValueError, match="gave no batch"):
-        fit(**setup(train=[]), epochs=1)
-
-
 def test_a_logger_that_fails_loses_no_epoch_and_the_others_are_closed(tmp_path):
     with pytest.raises(OSError, match="the disk is full"):
         fit(**setup(), epochs=2, run=tmp_path, loggers=[notes := Notes(), Notes(breaks=True)])

@@ -14,7 +14,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError
 
-from helpers.catalog import AOI, DATA_SETS, Archive, DataSet, data_folder, replace, weights_folder
+from helpers.catalog import AOI, DATA_SETS, Archive, DataSet, data_folder, replace
 from helpers.data import OpenedData, image_dataset, pictures
 from helpers.images import is_hidden
 from helpers.own import can_be_class, own_facts
@@ -55,7 +55,7 @@ def fetch(name: str, source: Path | None = None) -> Path:
     """Get a real data set or weights, unless they are here, and return where they are."""
     facts = DATA_SETS.get(name)
     archive = facts.archive if facts else VGG16
-    target = data_folder(name) / "real" if facts else weights_folder() / archive.file
+    target = data_folder(name) / "real" if facts else data_folder("weights") / archive.file
     if target.exists():
         if facts and (missing := _missing(facts, target)):
             raise ValueError(f"{target} has no {missing}. Move it away and run this again.")
@@ -119,7 +119,7 @@ def table() -> str:
         size = f"{facts.archive.size / 1e6:,.0f} MB" if facts.archive else "needs a log-in"
         here = "the sample" if _missing(facts, data_folder(name) / "real") else "the real one"
         lines.append(f"{name}: {facts.title} ({size}): {here}")
-    here = "here" if (weights_folder() / VGG16.file).is_file() else "not here"
+    here = "here" if (data_folder("weights") / VGG16.file).is_file() else "not here"
     lines.append(f"vgg16: weights ({VGG16.size / 1e6:,.0f} MB): {here}")
     return "\n".join([*lines, f"For aoi: {AOI_BY_HAND}."])
 

@@ -130,7 +130,7 @@ def features_cached(network, images):
     """Compute features the workshop's way."""
     backbone = Backbone("any", network, network, 25088, 0, images.transform, ())
     with tempfile.TemporaryDirectory() as folder:
-        FeatureCache(images, backbone, Path(folder)).load()
+        FeatureCache(images, backbone, Path(folder)).compute()
 
 
 def vgg(quick):
