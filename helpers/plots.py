@@ -172,12 +172,6 @@ def show_network(network: nn.Module, size: int, title: str) -> None:
     _show()
 
 
-def show_counts(labels: Sequence[int], classes: Sequence[str], title: str) -> None:
-    """Show how many pictures each class has; the title is the finding."""
-    counts = np.bincount(np.asarray(labels), minlength=len(classes))
-    show_bars(dict(zip(classes, counts, strict=True)), title, xlabel="pictures")
-
-
 def show_bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
     """Show one horizontal bar a name, with its value behind it; `xlabel` has the unit."""
     _, axis = plt.subplots(figsize=(8, 0.5 * len(values) + 1.2), layout="constrained")

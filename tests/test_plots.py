@@ -30,7 +30,6 @@ LINE, KERNEL = torch.ones(4, 4), torch.ones(2, 2)
 WINDOWS = "3 pictures. the picture, the window framed; products: their sum is 4; answers so far"
 LAYERS = "A chart. T: side in pixels against channels, or outputs"
 FIGURES = {  # what is said of it: what draws it
-    "A chart. T: pictures": (plots.show_counts, [0, 0, 1], ["a", "b"], "T"),
     "A chart. T: in %": (plots.show_bars, {"a": 1.2, "b": 2}, "T", "in %"),
     "A chart. T: in m": (plots.show_points, {"a": [1, 2], "b": [-1]}, "T", "in m"),
     "A chart. T: y against epoch: x, y": (plots.show_lines, LINES, "T", "epoch", "y", 5),
@@ -109,7 +108,7 @@ def test_letters_come_from_a_font_that_has_them(tmp_path):
     try:
         importlib.reload(plots)
         with warnings.catch_warnings(action="error"):  # of a glyph that is missing
-            plots.show_counts([0, 0, 1], names, "正常")
+            plots.show_bars(dict.fromkeys(names, 1), "正常", "x")
             plt.gcf().savefig(io.BytesIO())
     finally:
         font_manager.fontManager.ttflist[:] = known
