@@ -84,8 +84,12 @@ class Lab:
         self.page, self.address = page, address
 
     def open(self, name):
-        """Open a notebook and wait until its kernel can be used."""
+        """Open a notebook."""
         self.page.goto(self.address.replace("/lab?", f"/lab/tree/{name}?reset&"))
+        self.wait_until_ready()
+
+    def wait_until_ready(self):
+        """Wait until the kernel of a notebook that opens can be used."""
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         self.wait_until_idle()
 
