@@ -101,14 +101,10 @@ class Lab:
             ".some(prompt => prompt.textContent.includes('*'))"
         )
 
-    def choose(self, menu, item):
-        """Choose from a menu, such as "Run", "Run All Cells"."""
-        self.page.click(f".lm-MenuBar-item >> text='{menu}'")
-        self.page.click(f".lm-Menu-itemLabel >> text='{item}'")
-
     def run_all(self):
-        """Run all cells and wait for the last one."""
-        self.choose("Run", "Run All Cells")
+        """Run all cells from the menu, and wait for the last one."""
+        self.page.click(".lm-MenuBar-item >> text='Run'")
+        self.page.click(".lm-Menu-itemLabel >> text='Run All Cells'")
         self.page.wait_for_selector(f"{self.cells} >> nth=-1 >> text=/\\[[0-9]+\\]/")
         self.wait_until_idle()
 
