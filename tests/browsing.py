@@ -84,8 +84,12 @@ class Lab:
         self.page, self.address = page, address
 
     def open(self, name):
-        """Open a notebook and wait until its kernel can be used."""
+        """Open a notebook."""
         self.page.goto(self.address.replace("/lab?", f"/lab/tree/{name}?reset&"))
+        self.wait_until_ready()
+
+    def wait_until_ready(self):
+        """Wait until the kernel of a notebook that opens can be used."""
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         self.wait_until_idle()
 
@@ -97,14 +101,10 @@ class Lab:
             ".some(prompt => prompt.textContent.includes('*'))"
         )
 
-    def choose(self, menu, item):
-        """Choose from a menu, such as "Run", "Run All Cells"."""
-        self.page.click(f".lm-MenuBar-item >> text='{menu}'")
-        self.page.click(f".lm-Menu-itemLabel >> text='{item}'")
-
     def run_all(self):
-        """Run all cells and wait for the last one."""
-        self.choose("Run", "Run All Cells")
+        """Run all cells from the menu, and wait for the last one."""
+        self.page.click(".lm-MenuBar-item >> text='Run'")
+        self.page.click(".lm-Menu-itemLabel >> text='Run All Cells'")
         self.page.wait_for_selector(f"{self.cells} >> nth=-1 >> text=/\\[[0-9]+\\]/")
         self.wait_until_idle()
 

@@ -4,7 +4,6 @@ import os
 import pickle
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,15 +145,6 @@ def test_the_order_of_the_classes_gives_the_labels(food, home):
     assert torch.allclose(other.images.float().mean((1, 2, 3)), 160 - 80.0 * other.labels, atol=3)
     ((half, _), *_) = room.image_dataset(food, "test", 16, lambda picture: picture.half())
     assert half.dtype == torch.half
-
-
-@pytest.mark.parametrize("junk", ["pizza/._0.jpg", "@eaDir/0.jpg", "steak/__MACOSX/0.jpg"])
-def test_hidden_files_and_folders_never_count(food, junk):
-    file = food.root / "train" / junk
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"junk")
-    assert len(room.image_dataset(food, "train")) == 9
-    assert reading.is_picture(Path("A.JPG")) and not reading.is_picture(Path("._a.jpg"))
 
 
 def test_other_class_folders_are_refused(food):

@@ -27,6 +27,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from test_fetch import FOOD, ZIP, Server, says, well
 from test_mirror import serving
+from test_serve import in_bytes
 
 from helpers import data, images, samples, training, transfer
 from helpers.batches import Batches
@@ -162,12 +163,6 @@ def test_an_archive_cut_off_or_flipped_anywhere_is_not_taken_for_whole(name, wri
 
 
 # Uploads: what somebody sends to the page. Each is refused in one sentence, and not decoded.
-
-
-def in_bytes(picture, kind="PNG"):
-    buffer = io.BytesIO()
-    picture.save(buffer, kind)
-    return buffer.getvalue()
 
 
 def png(width, height, *data):

@@ -55,7 +55,7 @@ def test_the_notebooks_run_on_a_gpu(tmp_path):
     learner(copies := tmp_path / "workbook")
     files = notebook_files()
     command = [sys.executable, REPOSITORY / "tests" / "on_gpu.py", copies, *files]
-    settings = {"WORKSHOP_HOME": REPOSITORY / "build" / "gpu", "WORKSHOP_DATA": "sample"}
+    settings = {"WORKSHOP_HOME": tmp_path / "home", "WORKSHOP_DATA": "sample"}
     result = run_process(command, timeout=1500, **settings)
     print(*re.findall(r"^(?:\d\d_.* s$|.*: not right yet.*)", result.stdout, flags=re.M), sep="\n")
     assert result.returncode == 0, result.stderr[-6000:]

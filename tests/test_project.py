@@ -4,6 +4,7 @@ import ast
 import base64
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -103,18 +104,23 @@ def test_the_code_in_the_readme_runs(tiny, home):
 
 
 def test_where_torch_is_already_the_cell_for_colab_leaves_it_alone(tmp_path):
-    """A machine with the lowest torch that works, without CUDA; the other packages are ours."""
+    """A machine with the lowest torch that works, without CUDA; the other packages are there."""
     (cell,) = re.findall(r"```ipython\n(.*?)```", README, flags=re.S)
     clone, install, change, path = cell.splitlines()
     packages = tmp_path / "venv" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     venv.create(tmp_path / "venv", symlinks=True)
-    (packages / "ours.pth").write_text(sysconfig.get_path("purelib"))
-    for line in ("torch 2.11.0", "torchvision 0.26.0"):
-        name, version = line.split()
-        folder = packages / f"{name}-{version}+cpu.dist-info"
+    ours = Path(sysconfig.get_path("purelib"))
+    for part in ("pip", "setuptools", "_distutils_hack"):
+        shutil.copytree(ours / part, packages / part)
+    versions = {one.name: next(iter(one.specifier)).version for one in LOCK}
+    versions |= {"torch": "2.11.0+cpu", "torchvision": "0.26.0+cpu"}
+    for name, version in versions.items():  # what pip knows of a package, without the package
+        folder = packages / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()
-        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}+cpu\n"
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         (folder / "METADATA").write_text(about)
+    setup = f"setuptools-{versions['setuptools']}.dist-info/entry_points.txt"
+    shutil.copy(ours / setup, packages / setup)
     options = "--no-index --no-build-isolation --disable-pip-version-check"
     lines = [
         clone.removeprefix("!").replace(

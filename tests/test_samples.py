@@ -103,13 +103,6 @@ def test_three_labels_of_aoi_are_wrong_and_two_pictures_come_twice(home, monkeyp
         assert (aoi.draw(*one) == aoi.draw(*other)).all()
 
 
-def test_the_classes_of_aoi_are_about_as_frequent_as_in_the_real_one():
-    real = np.array([674, 492, 100, 378, 240, 644]) / 2528
-    for part, count in aoi.COUNTS.items():
-        shares = np.bincount(aoi.labels(part)) / count
-        assert len(aoi.labels(part)) == count and np.abs(shares - real).max() < 0.04
-
-
 def test_each_defect_looks_like_its_name():
     normal, void, horizontal, vertical, edge, particle = (
         np.stack([aoi.draw(label, np.random.default_rng([label, n])) for n in range(8)]) / 255.0

@@ -23,13 +23,25 @@ if sys.platform == "win32":
     pytest.skip("started by torchrun with Gloo, which is tested on Linux", allow_module_level=True)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A home with a run of three epochs in one process, and one that stopped after the first."""
+    home = tmp_path_factory.mktemp("scale") / "Größe 数据"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKSHOP_HOME", str(home))
+        scale.train_food(run_folder("food", "alone"), epochs=3)
+        scale.train_food(run_folder("food", "stopped"), epochs=1)
+    return home
+
+
 @pytest.fixture
-def alone(home):
-    """The history of three epochs in one process, and the run folder of one that stopped."""
-    whole = run_folder("food", "alone")
-    scale.train_food(whole, epochs=3)
-    scale.train_food(run_folder("food", "parallel"), epochs=1)
-    return pd.read_csv(whole / "history.csv")
+def alone(trained, monkeypatch):
+    """The history of the whole run; that of all processes goes on where the other stopped."""
+    monkeypatch.setenv("WORKSHOP_HOME", str(trained))
+    parallel = run_folder("food", "parallel")
+    shutil.rmtree(parallel, ignore_errors=True)
+    shutil.copytree(run_folder("food", "stopped"), parallel)
+    return pd.read_csv(run_folder("food", "alone") / "history.csv")
 
 
 def same(folder, history):
@@ -41,7 +53,7 @@ def same(folder, history):
 
 
 LAUNCHER = """
-import os, sys, torch
+import os, sys, torch, torch._dynamo  # as in a notebook that has trained before
 from accelerate import notebook_launcher
 from helpers import scale
 from helpers.catalog import run_folder
@@ -106,7 +118,7 @@ wait $there
 """
 
 
-def test_the_lines_of_step_15_start_two_machines(alone, home, tmp_path, namespace):
+def test_the_lines_of_step_15_start_two_machines(alone, trained, tmp_path, namespace):
     cable = "ip link add name first type veth peer name second"
     if not shutil.which("ip") or namespace(["-n"], cable).returncode:
         pytest.skip("no veth pairs in network namespaces here (iproute2, unshare -r -n)")
@@ -114,9 +126,9 @@ def test_the_lines_of_step_15_start_two_machines(alone, home, tmp_path, namespac
     here, there = (f"{x} --epochs 2 --resume" for x in lines.splitlines() if "--nnodes 2" in x)
     folder = str(Path(sys.executable).parent)
     variables = ENVIRONMENT | {"PATH": os.pathsep.join([folder, os.environ["PATH"]])}
-    variables |= {"HERE": here, "THERE": there, "FIRST": home, "SECOND": tmp_path / "second"}
+    variables |= {"HERE": here, "THERE": there, "FIRST": trained, "SECOND": tmp_path / "second"}
     result = namespace(["-n"], CABLE, **variables)
     assert result.returncode == 0, result
-    assert same(home / "runs" / "food" / "parallel", alone) == 2
+    assert same(run_folder("food", "parallel"), alone) == 2
     second = tmp_path / "second" / "runs" / "food" / "parallel"
     assert [file.name for file in second.iterdir()] == ["last.pt"]  # that of the first, to begin

@@ -97,7 +97,7 @@ def test_without_modules_and_with_labels_by_chance_step_17_finds_nothing(home, m
             table.loc[rows, columns].sample(frac=1, random_state=1).to_numpy()
         )
     table.astype({"Label": int}).to_csv(folder / "labels.csv", index=False)
-    assert said(17, {"else 128": "else 64", "EPOCHS = 6": "EPOCHS = 2"}) == {
+    assert said(17) == {
         "at least half of the twins are of the same module": "False",
         "fine-tuned beats always saying sound by 10 points": "False",
     }

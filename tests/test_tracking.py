@@ -42,14 +42,9 @@ def hparams(folder):
     return events.PluginTagToContent("hparams")
 
 
-def test_tensorboard_reads_the_same_numbers_back(tmp_path):
-    history = fit(**setup(), epochs=3, loggers=[TensorBoard(tmp_path, SETTINGS)])
-    events = read(tmp_path)
-    assert sorted(events.Tags()["scalars"]) == sorted([*NAMES, "last/valid_accuracy"])
-    for name in NAMES:
-        values = [event.value for event in events.Scalars(name)]
-        assert values == pytest.approx(history[name].tolist(), rel=1e-5)
-    (last,) = events.Scalars("last/valid_accuracy")
+def test_a_finished_training_has_its_settings_beside_its_last_accuracy(tmp_path):
+    history = fit(**setup(), epochs=2, loggers=[TensorBoard(tmp_path, SETTINGS)])
+    (last,) = read(tmp_path).Scalars("last/valid_accuracy")
     assert last.value == pytest.approx(history["valid_accuracy"].iloc[-1])
     start = hparams(tmp_path)["_hparams_/session_start_info"]
     assert all(name.encode() in start for name in [*SETTINGS, "LeNet"])

@@ -226,7 +226,8 @@ def test_nothing_stale_is_served(folder, tmp_path):
 
 
 def test_a_photo_folder_counts_what_the_others_count(tmp_path):
-    for name in ("b/1.png", "a/deep/2.gif", ".ipynb_checkpoints/3.png", "b/._1.png", "b/.x/4.png"):
+    hidden = (".ipynb_checkpoints/3", "b/._1", "b/.x/4", "@eaDir/5", "b/__MACOSX/6")
+    for name in ("b/1.PNG", "a/deep/2.gif", *(f"{one}.png" for one in hidden)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 20)).save(tmp_path / name)
     (tmp_path / "empty").mkdir()
