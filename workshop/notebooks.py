@@ -174,9 +174,9 @@ def clean() -> None:
 
 
 def test(browser: bool = True) -> int:
-    """Run every check that CI runs, three at a time; return 1 if one failed."""
+    """Run every check that CI runs, four at a time; return 1 if one failed."""
     names = [name for name in CHECKS if browser or name != "browser"]
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         failed = [command for command in pool.map(_first_failing, names) if command]
     for command in failed:
         print(f"FAILED: {command}")
