@@ -146,11 +146,11 @@ def vgg(quick):
 
 
 def peaks(way):
-    """Return the MB that features of 400 pictures, and of 2,000, take beyond a first batch."""
+    """Return the MB that features of 800 pictures, and of 2,000, take beyond a first batch."""
     images, _ = photographs(64, 8)
     network = nn.Sequential(nn.Conv2d(3, 512, 9, stride=9), nn.Flatten()).eval()  # (N, 25088)
     eight, found = images.samples, []
-    for count in (32, 400, 2000):
+    for count in (32, 800, 2000):
         images.samples = eight * (count // 8)
         way(network, images)
         found.append(int(re.search(r"VmHWM:\s*(\d+) kB", STATUS.read_text())[1]) / 1000)
