@@ -206,7 +206,7 @@ def test_the_weights_are_known_by_the_hash_in_their_name(home, tmp_path, monkeyp
     file = f"net-{digits}.pth"
     with Server({file: body}) as server:
         known = Archive(file, (f"{server.url}/{file}",), len(body), 0, f"sha256:{digits}")
-        monkeypatch.setattr(room, "VGG16", known)
+        monkeypatch.setattr(room, "WEIGHTS", known)
         assert fetch("vgg16").read_bytes() == body
     (home / "data" / "weights" / file).unlink()
     (tmp_path / file).write_bytes(b"others")
@@ -219,8 +219,9 @@ def test_the_weights_are_known_by_the_hash_in_their_name(home, tmp_path, monkeyp
 
 
 def test_the_weights_are_those_of_torchvision():
-    assert room.VGG16.urls == (VGG16.url,) and room.VGG16.file == Path(VGG16.url).name
-    assert VGG16.url.endswith(f"-{room.VGG16.hash.removeprefix('sha256:')}.pth")
+    assert room.WEIGHTS.urls == (VGG16.url,) and room.WEIGHTS.file == Path(VGG16.url).name
+    assert VGG16.url.endswith(f"-{room.WEIGHTS.hash.removeprefix('sha256:')}.pth")
+    assert room.WEIGHTS.size / 2**20 == pytest.approx(VGG16.meta["_file_size"], abs=0.01)
     assert "vgg16: weights (553 MB): not here" in table()
 
 

@@ -74,6 +74,13 @@ def test_who_asks_while_it_learns_waits(home, asked, monkeypatch):
     asking.join()
 
 
+def test_many_pictures_are_learned_too(home, asked, monkeypatch):
+    monkeypatch.setattr(serve, "FEW", 20)
+    keep(teacher := Teacher(asked), lion=10, tower=10)
+    assert "Of 20 pictures 20" in teacher.learn()
+    assert all(asked.ask(content).refusal for content in views("cheetah", 4))
+
+
 def test_the_folder_is_the_users(home, asked):
     keep(teacher := Teacher(asked), lion=3, tower=3)
     folder = data_folder("taught")

@@ -142,8 +142,10 @@ def opencv() -> Check:
     import cv2
     import numpy as np
 
-    cv2.imdecode(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1], cv2.IMREAD_UNCHANGED)
-    return Check("OK", f"{cv2.__version__}, reads a PNG")
+    picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    back = cv2.imdecode(cv2.imencode(".png", picture)[1], cv2.IMREAD_UNCHANGED)
+    same = np.array_equal(back, picture)
+    return Check("OK" if same else "FAIL", f"{cv2.__version__}, a PNG comes back whole: {same}")
 
 
 def workers() -> Check:

@@ -21,7 +21,7 @@ from helpers.own import can_be_class, own_facts
 from helpers.samples import sample_folder, unpack
 from helpers.survey import survey
 
-VGG16 = Archive(
+WEIGHTS = Archive(  # of VGG16
     "vgg16-397923af.pth",  # the digits begin the file's SHA-256
     ("https://download.pytorch.org/models/vgg16-397923af.pth",),
     size=553_433_881,
@@ -54,7 +54,7 @@ def data(name: str | None, source: Path | None) -> None:
 def fetch(name: str, source: Path | None = None) -> Path:
     """Get a real data set or weights, unless they are here, and return where they are."""
     facts = DATA_SETS.get(name)
-    archive = facts.archive if facts else VGG16
+    archive = facts.archive if facts else WEIGHTS
     target = data_folder(name) / "real" if facts else data_folder("weights") / archive.file
     if target.exists():
         if facts and (missing := _missing(facts, target)):
@@ -88,7 +88,7 @@ def take(source: Path) -> None:
 
 def files_in(folder: Path) -> dict[str, str]:
     """Return the names of the archives and weights in a folder, by that of the data or network."""
-    known = {name: facts.archive for name, facts in DATA_SETS.items()} | {"vgg16": VGG16}
+    known = {name: facts.archive for name, facts in DATA_SETS.items()} | {"vgg16": WEIGHTS}
     files = {name: archive.file for name, archive in known.items() if archive}
     return {name: file for name, file in files.items() if (folder / file).is_file()}
 
@@ -119,8 +119,8 @@ def table() -> str:
         size = f"{facts.archive.size / 1e6:,.0f} MB" if facts.archive else "needs a log-in"
         here = "the sample" if _missing(facts, data_folder(name) / "real") else "the real one"
         lines.append(f"{name}: {facts.title} ({size}): {here}")
-    here = "here" if (data_folder("weights") / VGG16.file).is_file() else "not here"
-    lines.append(f"vgg16: weights ({VGG16.size / 1e6:,.0f} MB): {here}")
+    here = "here" if (data_folder("weights") / WEIGHTS.file).is_file() else "not here"
+    lines.append(f"vgg16: weights ({WEIGHTS.size / 1e6:,.0f} MB): {here}")
     return "\n".join([*lines, f"For aoi: {AOI_BY_HAND}."])
 
 
