@@ -199,7 +199,7 @@ def test_a_block_for_asking_help_holds_no_name(home, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "CHECKS", {"Bad": lambda: doctor.Check("FAIL", "/there/ada/x", "")})
     assert main(["doctor", "--paste"]) == 1
     printed = capsys.readouterr().out
-    assert printed.startswith("```\n[FAIL] Bad: /there/…/x\nVersions: ")
+    assert printed.startswith("```\n[FAIL] Bad: /there/…/x\nSettings: ")
     assert "WORKSHOP_MIRROR=http://10.0.0.1" in printed and "secret" not in printed
     assert "Folder: /elsewhere/…/course" in printed and "/ada/" not in printed
     assert doctor.verdict(doctor.examine()).startswith("Not ready yet: Bad.")
@@ -242,6 +242,7 @@ def set_card(patch, version):
         ("Device", lambda p: set_card(p, None), "torchvision --index-url ADDRESS"),
         ("Device", lambda p: set_card(p, "13.0"), "does not see the NVIDIA card"),
         ("Device", lambda p: p.setattr("helpers.training.best_device", lambda: "xpu"), "not work"),
+        ("DataLoader workers", lambda p: p.setattr("torch.arange", None), "[WARN]"),
     ],
 )
 def test_what_is_scarce_or_does_not_fit_warns(home, monkeypatch, name, change, said):

@@ -15,7 +15,6 @@ import nbformat
 from ipykernel.kernelspec import get_kernel_dict
 
 from helpers.catalog import REPOSITORY, home, replace
-from workshop.doctor import can_write
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings, the look of the slides
@@ -152,13 +151,11 @@ def jupyter_environment() -> dict[str, str]:
     The user's folder may hold a kernel of another Python under the same name. Where the user's
     home cannot be written, Jupyter's own files go to build/jupyter/, too.
     """
-    place, variables = home() / "build" / "jupyter", {}
+    place = home() / "build" / "jupyter"
     kernel = json.dumps(get_kernel_dict(["--ext=workshop.names"]))
     replace(place / "kernels" / "python3" / "kernel.json", lambda part: part.write_text(kernel))
-    for name, first in (("JUPYTER_PATH", place), ("JUPYTER_CONFIG_PATH", JUPYTER)):
-        folders = [str(first), *os.environ.get(name, "").split(os.pathsep)]
-        variables[name] = os.pathsep.join(dict.fromkeys(filter(None, folders)))
-    if not can_write(Path.home()):
+    variables = {"JUPYTER_PATH": str(place), "JUPYTER_CONFIG_PATH": str(JUPYTER)}
+    if not os.access(Path.home(), os.W_OK):
         own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
         variables |= {name: str(place / name.lower()) for name in (*own, "MPLCONFIGDIR")}
     return variables
