@@ -93,19 +93,19 @@ def test_the_site_shows_the_stored_outputs(place):
 
 
 @pytest.mark.parametrize("second", [0, 1])
-def test_a_check_ends_with_its_first_failure_and_the_others_go_on(
-    place, monkeypatch, capsys, second
-):
-    (place / "show.py").write_text("import os; print('home:', os.environ['WORKSHOP_HOME'])")
-    (place / "second.py").write_text(f"raise SystemExit({second})")
-    checks = {"a": ("python second.py", "python show.py"), "b": ("python show.py",), "browser": ()}
+def test_each_check_has_a_home_and_one_that_fails_is_named(place, monkeypatch, capsys, second):
+    show = "import os; print('home:', os.environ['WORKSHOP_HOME'])"
+    (place / "show.py").write_text(show)
+    (place / "second.py").write_text(f"{show}; raise SystemExit({second})")
+    checks = {"a": "python second.py", "b": "python show.py", "browser": "python second.py"}
     monkeypatch.setattr(notebooks, "CHECKS", checks)
     monkeypatch.setattr(notebooks, "REPOSITORY", place)
-    assert main(["test"]) == second
+    assert main(["test", "--no-browser"]) == second
     printed = capsys.readouterr().out
     homes = [place / "build" / f"test-{name}" for name in checks]
-    assert [f"home: {home}\n" in printed for home in homes] == [not second, True, False]
-    assert ("FAILED: python second.py" in printed) == bool(second)
+    assert [f"home: {home}\n" in printed for home in homes] == [True, True, False]
+    assert ("FAILED  python second.py" in printed) == bool(second)
+    assert "ok      python show.py" in printed
 
 
 # A name that is not there yet
