@@ -75,7 +75,7 @@ def test_an_untouched_copy_follows_its_source(complete, mine, renew):
     assert renew() == renew() == f"Your notebooks are in {mine.parent}.\n"
     write(complete, SOURCE.replace("# twice", "# two times"))
     renew()
-    assert "# two times" in mine.read_text() and [*mine.parent.iterdir()] == [mine]
+    assert "# two times" in mine.read_text() and [*mine.parent.glob("*.ipynb")] == [mine]
 
 
 def ran(notebook):
@@ -102,7 +102,7 @@ def test_whatever_differs_from_what_was_cut_is_theirs(complete, mine, renew, cha
     assert "you changed or ran them: 03_x.ipynb" in renew()
     assert mine.read_bytes() == before
     said = renew(fresh=True)
-    (old,) = set(mine.parent.iterdir()) - {mine}
+    (old,) = set(mine.parent.glob("*.ipynb")) - {mine}
     assert old.read_bytes() == before and old.name in said
     assert "# two times" in mine.read_text()
 
@@ -111,7 +111,7 @@ def test_each_fresh_copy_keeps_the_one_before(mine):
     for number in range(3):  # within a second
         mine.write_text(f"work {number}")
         room.learner(mine.parent, fresh=True)
-    texts = {file.read_text() for file in mine.parent.iterdir()}
+    texts = {file.read_text() for file in mine.parent.glob("*.ipynb")}
     assert {"work 0", "work 1", "work 2"} < texts
 
 
@@ -120,7 +120,7 @@ def test_what_a_full_disk_cut_off_is_made_anew(mine, renew):
     for length in (0, 1, len(whole) - 1):
         mine.write_bytes(whole[:length])
         renew()
-        assert mine.read_bytes() == whole and [*mine.parent.iterdir()] == [mine]
+        assert mine.read_bytes() == whole and [*mine.parent.glob("*.ipynb")] == [mine]
 
 
 @pytest.mark.parametrize("step", ["rename", "unlink"])
@@ -135,7 +135,7 @@ def test_what_is_saved_in_between_is_not_lost(complete, mine, monkeypatch, step)
     write(complete, SOURCE.replace("# twice", "# two times"))
     monkeypatch.setattr(Path, step, save_first)
     room.learner(mine.parent)
-    assert "saved" in [file.read_text() for file in mine.parent.iterdir()]
+    assert "saved" in [file.read_text() for file in mine.parent.glob("*.ipynb")]
 
 
 TEXT, HEADING = v4.new_markdown_cell("One sentence."), v4.new_markdown_cell("Now:\n\n## Next")

@@ -1,7 +1,6 @@
 """The room: the attendee's copies of the notebooks, the presenter's, and JupyterLab on either."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -20,7 +19,6 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings, the look of the slides
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = 'raise NotImplementedError("Write your code in place of this line.")'
-SEAL = re.compile(rb'"workshop": "[0-9a-f]*"')  # in the metadata of a copy
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -41,37 +39,30 @@ def code_cells(file: Path) -> list[str]:
 
 
 def cut(notebook: nbformat.NotebookNode) -> bytes:
-    """Make a notebook the attendee's copy: no outputs, a stub for each solution, a seal."""
+    """Make a notebook the attendee's copy: no outputs, a stub for each solution."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             cell.source = re.sub(f"{BEGIN}.*?{END}", STUB, cell.source, flags=re.DOTALL)
-    notebook.metadata["workshop"] = ""
-    return _sealed(f"{nbformat.writes(notebook)}\n".encode())
-
-
-def _sealed(content: bytes) -> bytes:
-    """Let the seal be the hash of everything else in the file: whatever changes breaks it."""
-    digest = hashlib.sha256(SEAL.sub(b"", content)).hexdigest()
-    return SEAL.sub(f'"workshop": "{digest}"'.encode(), content)
-
-
-def _is_untouched(content: bytes) -> bool:
-    """Return whether a file is, byte for byte, a copy as `cut` made it, now or in the past."""
-    return bool(SEAL.search(content)) and _sealed(content) == content
+    return f"{nbformat.writes(notebook)}\n".encode()
 
 
 def learner(folder: Path | None = None, fresh: bool = False) -> None:
     """Bring the attendee's copies, in workbook/ or `folder`, up to date.
 
-    Whatever they changed is left alone or, with `fresh`, kept beside the new copy.
+    Whatever they changed is left alone or, with `fresh`, kept beside the new copy. The folder .cut
+    has each copy as it was made: one that equals it was not changed.
     """
     folder = folder or home() / "workbook"
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
     for file in notebook_files():
-        if not _renew(folder / file.name, cut(nbformat.read(file, as_version=4)), fresh):
+        content, record = cut(nbformat.read(file, as_version=4)), folder / ".cut" / file.name
+        made = record.read_bytes() if record.is_file() else content
+        if _renew(folder / file.name, content, made, fresh):
+            replace(record, partial(Path.write_bytes, data=content))
+        else:
             kept.append(file.name)
     print(f"Your notebooks are in {folder}.")
     if kept:
@@ -79,7 +70,7 @@ def learner(folder: Path | None = None, fresh: bool = False) -> None:
         print("A fresh copy beside yours: python -m workshop learner --fresh")
 
 
-def _renew(target: Path, content: bytes, fresh: bool) -> bool:
+def _renew(target: Path, content: bytes, made: bytes, fresh: bool) -> bool:
     """Put a copy in place, unless a changed one is to stay; return whether it is there.
 
     Nothing is ever overwritten, so it does not matter who else writes here at the same instant:
@@ -87,7 +78,7 @@ def _renew(target: Path, content: bytes, fresh: bool) -> bool:
     """
 
     def is_ours(found: bytes) -> bool:  # also what a full disk cut off
-        return content.startswith(found) or _is_untouched(found)
+        return found == made or content.startswith(found)
 
     with contextlib.suppress(FileNotFoundError):  # the first time, or another process was sooner
         before = target.read_bytes()
