@@ -57,7 +57,7 @@ def fetch(name: str, source: Path | None = None) -> Path:
     archive = facts.archive if facts else WEIGHTS
     target = data_folder(name) / "real" if facts else data_folder("weights") / archive.file
     if target.exists():
-        if facts and (missing := _missing(facts, target)):
+        if facts and (missing := facts.missing(target)):
             raise ValueError(f"{target} has no {missing}. Move it away and run this again.")
         print(f"Here already: {target}")
         return target
@@ -111,7 +111,7 @@ def table() -> str:
     lines = ["Get one: python -m workshop data NAME. Whose they are: see data/README.md."]
     for name, facts in DATA_SETS.items():
         size = f"{facts.archive.size / 1e6:,.0f} MB" if facts.archive else "needs a log-in"
-        here = "the sample" if _missing(facts, data_folder(name) / "real") else "the real one"
+        here = "the sample" if facts.missing(data_folder(name) / "real") else "the real one"
         lines.append(f"{name}: {facts.title} ({size}): {here}")
     here = "here" if (data_folder("weights") / WEIGHTS.file).is_file() else "not here"
     lines.append(f"vgg16: weights ({WEIGHTS.size / 1e6:,.0f} MB): {here}")
@@ -135,14 +135,9 @@ def _lift(folder: Path) -> None:
         inner.rename(folder)
 
 
-def _missing(facts: DataSet, folder: Path) -> str:
-    """Return what a folder lacks to be the data set; "" is nothing."""
-    return next((need for need in facts.needs if not (folder / need).exists()), "")
-
-
 def _check(facts: DataSet, root: Path) -> None:
     """Count the pictures with the notebooks' readers; refuse what is not the data set."""
-    if missing := _missing(facts, root):
+    if missing := facts.missing(root):
         raise ValueError(f"That is not {facts.title}: there is no {missing} in it.")
     read, counts = pictures if facts.layout == "cifar" else image_dataset, []
     for part, published in facts.pictures.items():
