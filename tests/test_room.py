@@ -140,7 +140,6 @@ def test_what_is_saved_in_between_is_not_lost(complete, mine, monkeypatch, step)
 
 TEXT, HEADING = v4.new_markdown_cell("One sentence."), v4.new_markdown_cell("Now:\n\n## Next")
 CODE = v4.new_code_cell("# a comment")
-SKIPPED = v4.new_code_cell("", metadata={"slideshow": {"slide_type": "skip"}})
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,6 @@ SKIPPED = v4.new_code_cell("", metadata={"slideshow": {"slide_type": "skip"}})
     [
         ([HEADING, CODE, HEADING, CODE, TEXT], "slide - slide - subslide"),
         ([HEADING, CODE, TEXT, TEXT, CODE], "slide - subslide - -"),
-        ([HEADING, SKIPPED], "slide skip"),  # an author's choice
     ],
 )
 def test_a_heading_begins_a_slide_and_text_after_code_goes_on_below(cells, kinds):
@@ -186,7 +184,7 @@ def test_instructors_get_fresh_complete_ones_as_slides(started, home, complete):
     assert f"--ServerApp.root_dir={present}" in words
     assert "--ServerApp.open_browser=False" in words
     title, cell = nbformat.read(present / "03_x.ipynb", as_version=4).cells
-    assert title.metadata.slideshow.slide_type == "slide" and "SOLUTION" not in cell.source
+    assert title.metadata["slideshow"]["slide_type"] == "slide" and "SOLUTION" not in cell.source
     assert cell.execution_count == 1 and cell.outputs == []  # the bar would stand at 0 %
     assert "kept" in (present / "mine.ipynb").read_text() and (present / "rise.css").is_file()
     assert complete.read_bytes() == before and not (home / "workbook").exists()

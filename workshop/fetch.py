@@ -119,15 +119,11 @@ def table() -> str:
 
 
 def _bring(source: Path, folder: Path) -> None:
+    """Copy or unpack pictures; bring up what was packed one folder too deep."""
     if source.is_dir():
         shutil.copytree(source, folder, ignore=lambda _, names: list(filter(is_hidden, names)))
     else:
         unpack(source, folder, LARGEST)
-    _lift(folder)
-
-
-def _lift(folder: Path) -> None:
-    """Bring up what was packed one folder too deep."""
     inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
     if len(inside) == 1 and inside[0].is_dir():
         inner = inside[0].rename(folder.with_name(".inner"))
@@ -150,7 +146,7 @@ def _check(facts: DataSet, root: Path) -> None:
 def _fits(file: Path, known: str, size: int) -> bool:
     """Tell whether a file has the hash, or its beginning; without a hash, the size decides."""
     if not known:
-        return size in (0, file.stat().st_size)
+        return size == file.stat().st_size
     kind, _, digits = known.partition(":")
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, kind).hexdigest().startswith(digits)
@@ -165,7 +161,7 @@ def _take(archive: Archive, source: Path) -> Path:
     if _fits(file, archive.hash or listed, archive.size):
         return file
     # A copy of somebody's own, from a folder they chose. No mirror is believed that much.
-    if archive.unpacked and listed and _fits(file, listed, 0):
+    if archive.unpacked and listed and _fits(file, listed, archive.size):
         print(f"{file.name} is not the official file, but the one that {SUMS} beside it names.")
         return file
     raise ValueError(

@@ -16,7 +16,7 @@ from ipykernel.kernelspec import get_kernel_dict
 from helpers.catalog import REPOSITORY, home, replace
 
 NOTEBOOKS = REPOSITORY / "notebooks"
-JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings, the look of the slides
+JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings: no questions to a network; the slides
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = 'raise NotImplementedError("Write your code in place of this line.")'
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -108,7 +108,7 @@ def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def with_slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Give every cell that has no slide type one, and return the notebook.
+    """Give every cell a slide type, and return the notebook.
 
     A heading begins a slide; text after code a subslide (the arrow down). Long ones are scrolled.
     """
@@ -118,7 +118,7 @@ def with_slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         kind = "subslide" if is_text and before == "code" else "-"
         if is_text and re.search(r"^##? ", cell.source, flags=re.M):
             kind = "slide"
-        cell.metadata.setdefault("slideshow", {}).setdefault("slide_type", kind)
+        cell.metadata["slideshow"] = {"slide_type": kind}
         before = cell.cell_type
     return notebook
 
@@ -166,10 +166,6 @@ def lab(present: bool = False, browser: bool = True) -> None:
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.open_browser": browser,
         "LabApp.workspaces_dir": home() / "build" / "jupyterlab" / folder.name,  # open tabs
-        # no question to the network, and no warning of the kernel's about its connection
-        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-        "LabApp.extension_manager": "readonly",
-        "KernelManager.transport_encryption": "auto",
     }
     os.environ |= jupyter_environment()
     words = [f"--{name}={value}" for name, value in settings.items()]
