@@ -41,6 +41,10 @@ class DataSet:
     page: str = ""  # which is there
     unlabelled: tuple[str, ...] = ()  # parts whose labels nobody has
 
+    def missing(self, folder: Path) -> str:
+        """Return what a folder lacks to be the data set; "" is nothing."""
+        return next((need for need in self.needs if not (folder / need).exists()), "")
+
 
 AOI = DataSet(
     name="aoi",

@@ -40,14 +40,14 @@ def open_data(name: str) -> OpenedData:
         return OpenedData(own_facts(name), data_folder(name) / PARTS, "own")
     facts, wanted = DATA_SETS[name], wanted_source()
     real = data_folder(name) / "real"
-    missing = [part for part in facts.needs if not (real / part).exists()]
+    missing = facts.missing(real)
     if wanted == "real" and missing:
-        raise FileNotFoundError(f"{real} has no {missing[0]}. Run: python -m workshop data {name}")
+        raise FileNotFoundError(f"{real} has no {missing}. Run: python -m workshop data {name}")
     if wanted != "sample" and not missing:
         print(f"{facts.title}: the real data set")
         return OpenedData(facts, real, "real")
     if wanted != "sample" and real.exists():
-        print(f"{real} has no {missing[0]}, so it is not used. See: python -m workshop data {name}")
+        print(f"{real} has no {missing}, so it is not used. See: python -m workshop data {name}")
     root = sample_folder(facts)
     print(f"{facts.title}: a drawn sample in the layout of the real data set")
     return OpenedData(facts, root, "sample")

@@ -9,6 +9,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import stat
 import struct
 import sys
@@ -339,8 +340,7 @@ DOWNLOADS = {
     "a page": ((test_fetch.page,), "A web page came instead of http.*Log in with a browser"),
     "one bit flipped": ((test_fetch.flipped,), "is damaged or another file. It was deleted"),
     "length too long": ((says(200, FOOD, length=len(FOOD) + 9),), "broken: IncompleteRead"),
-    "a terabyte": ((says(200, b"PK", length=10**12),), "is far too large"),
-    "body byte by byte": ((test_fetch.drip(1, 0.01),), "is too slow. What came is kept"),
+    "too many bytes": ((says(200, FOOD + bytes(10**7)),), "is damaged or another file"),
     "falls silent": ((test_fetch.drip(1, 2),), "Read timed out"),
 }
 
@@ -348,18 +348,18 @@ DOWNLOADS = {
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(fetch, "PAUSES", [0.01] * 4)
-    monkeypatch.setattr(fetch, "SLOW_SECONDS", 0.3)
     monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.3))
     monkeypatch.delenv("WORKSHOP_MIRROR", raising=False)
 
 
 @each(DOWNLOADS)
-def test_downloads(name, make, outcome, home, monkeypatch, impatient):
+def test_downloads(name, make, outcome, home, monkeypatch, impatient, capsys):
     with Server({ZIP: FOOD}, *make) as server:
         test_fetch.publish(monkeypatch, server)
         if outcome:
-            with pytest.raises(ConnectionError, match=outcome):
+            with pytest.raises(ConnectionError, match="No address gave"):
                 fetch.fetch("food")
+            assert re.search(outcome, capsys.readouterr().out)
             test_fetch.assert_absent(home)
             server.answers = [well]
         fetch.fetch("food")
@@ -413,19 +413,17 @@ def test_sha256sums(name, make, outcome, home, monkeypatch, impatient, tmp_path)
 # The mirror: what lies in its folder, or is asked for, and must not leave this computer.
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are made otherwise there")
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes there")
 def test_the_mirror_gives_nothing_else_away(tmp_path):
     stick, net = tmp_path / "stick", "vgg16-397923af.pth"
     stick.mkdir()
     for name in (net, ZIP, ".env", f".{net}", f"{net}~", "train.csv", fetch.SUMS, "../out"):
         (stick / name).write_text("weights" if name == net else "secret")
-    (stick / "dogscats.tgz").symlink_to(tmp_path / "out")
     os.mkfifo(stick / "cifar-10-python.tar.gz")
     names = [path.name for path in stick.iterdir() if path.name != net]
     odd = ["", "../out", "%2e%2e/out", "/etc/passwd", f"{net}/", f"./{net}", f"{net}%00"]
     with serving(stick) as url:
-        (stick / ZIP).unlink()
-        (stick / ZIP).symlink_to(tmp_path / "out")  # changed since it was looked at
+        (stick / ZIP).unlink()  # since it was looked at
         for name in [net, *names, *odd]:
             with contextlib.closing(HTTPConnection(urlsplit(url).netloc)) as ask:
                 ask.request("GET", f"/{name}")

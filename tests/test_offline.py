@@ -42,7 +42,7 @@ def test_make_run_needs_no_network(tmp_path):
 
 
 def test_every_notebook_is_run_without_a_network():
-    commands = [notebooks.CHECKS[name][0] for name in ("notebooks", "transfer", "gpu")]
+    commands = [notebooks.CHECKS[name] for name in ("notebooks", "transfer", "gpu")]
     assert all(one.startswith("python tests/cut_network.py python ") for one in commands)
     files = notebooks.notebook_files()
     nbval = [one.split(" --ignore-glob ")[1:] for one in commands if "--nbval" in one]

@@ -1,54 +1,35 @@
 """The instructor's laptop gives a folder's archives and weights to the room."""
 
 import asyncio
+import logging
 import re
 import socket
 from contextlib import suppress
 from pathlib import Path
 
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
-from tornado.web import Application, HTTPError, StaticFileHandler
+from tornado.web import Application, StaticFileHandler
 
 from workshop.fetch import files_in
 
 
 def serve(folder: Path, port: int = 8080) -> None:
-    """Serve what the workshop knows of a folder until Ctrl-C, and print who takes what."""
-
-    async def forever() -> None:
-        address = f"{_own_address()}:{start(folder, port)}"
-        print(f"Write on the board:\n    WORKSHOP_MIRROR=http://{address}")
-        print("Everybody in the network can read these files. Stop with Ctrl-C.", flush=True)
-        await asyncio.Event().wait()
-
-    asyncio.run(forever())
+    """Serve what the workshop knows of a folder until Ctrl-C; Tornado's log says who takes what."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    asyncio.run(serving(folder, port))
 
 
-def start(folder: Path, port: int) -> int:
-    """Serve a folder in the running event loop, and return the port."""
-    if not (names := files_in(folder).values()):
-        raise FileNotFoundError(f"{folder} has no archive or weights that this workshop knows.")
-    print(f"Serving {', '.join(names)}.")
-    paths = f"/({'|'.join(map(re.escape, names))})"  # no spelling of .. leads out
-    sockets = bind_sockets(port, "0.0.0.0")
+async def serving(folder: Path, port: int) -> None:
+    """Serve a folder until this is cancelled, and print the address for the board."""
+    # AOI is everybody's own to get: it needs a log-in
+    files = [file for name, file in files_in(folder).items() if name != "aoi"]
+    paths = f"/({'|'.join(map(re.escape, files))})"  # no spelling of .. leads out
+    application = Application([(paths, StaticFileHandler, {"path": folder})])
     # seconds: who opens connections and asks nothing does not keep the room out
-    server = HTTPServer(Application([(paths, _File, {"path": folder})]), idle_connection_timeout=5)
-    server.add_sockets(sockets)
-    return sockets[0].getsockname()[1]
-
-
-class _File(StaticFileHandler):
-    """One file, or what is missing of it."""
-
-    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
-        if Path(absolute_path).is_symlink():  # it may lead out of the folder
-            raise HTTPError(404)
-        return super().validate_absolute_path(root, absolute_path)
-
-    def on_finish(self) -> None:
-        if self.get_status() in (200, 206):
-            print(f"{self.request.remote_ip} took {self.path_args[0]}", flush=True)
+    application.listen(port, idle_connection_timeout=5)
+    print(f"Serving {', '.join(files)}. Write on the board:")
+    print(f"    WORKSHOP_MIRROR=http://{_own_address()}:{port}")
+    print("Everybody in the network can read these files. Stop with Ctrl-C.", flush=True)
+    await asyncio.Event().wait()
 
 
 def _own_address() -> str:

@@ -47,18 +47,10 @@ def _made_in(source: str) -> set[str]:
     return {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}
 
 
-def _show(
-    shell, kind: type, error: NameError, trace: TracebackType, tb_offset: int | None = None
-) -> list[str] | None:
+def _show(shell, kind: type, error: NameError, trace: TracebackType, tb_offset=None) -> None:
     """Show the advice where there is one, else the usual traceback."""
-    while trace.tb_next:
-        trace = trace.tb_next
-    sentence = None
-    if error.name and trace.tb_frame.f_globals is shell.user_ns:  # this notebook's own name
-        cell = shell.history_manager.input_hist_raw[-1]
-        sentence = advice(error.name, Path(os.environ["JPY_SESSION_NAME"]), cell)
-    if sentence is None:
-        shell.showtraceback((kind, error, error.__traceback__), tb_offset=tb_offset)
-        return None
-    shell._showtraceback(kind, error, [sentence])
-    return [sentence]
+    cell = shell.history_manager.input_hist_raw[-1]
+    if error.name and (said := advice(error.name, Path(os.environ["JPY_SESSION_NAME"]), cell)):
+        shell._showtraceback(kind, error, [said])
+    else:
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)

@@ -15,39 +15,32 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from traitlets.config import Config
 
 from helpers.catalog import DATA_SETS, REPOSITORY, home, replace
 from workshop.room import NOTEBOOKS, for_reading, jupyter_environment, notebook_files
 
-FAILURES = (CellExecutionError, CellTimeoutError, RuntimeError)  # the last: the kernel died
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 UNPLUGGED = "python tests/cut_network.py python"
 NBVAL = f"{UNPLUGGED} -m pytest --nbval --nbval-current-env --nbval-cell-timeout 1800 "
 NBVAL += "--nbval-sanitize-with tests/nbval_sanitize.cfg --durations 5 notebooks"
 TRANSFER = "1[0-2]_*"  # these have a home of their own, and the others share one
-CHECKS = {  # each in a fresh home, the longest first: its commands, up to the first that fails
-    "notebooks": (f"{NBVAL} --ignore-glob notebooks/{TRANSFER}",),
-    "transfer": (f"{NBVAL} --ignore-glob notebooks/0* --ignore-glob notebooks/1[3-9]_*",),
-    "gpu": (f"{UNPLUGGED} -m pytest -m gpu tests/test_gpu.py",),
-    "code": (
-        "python -m ruff check .",
-        "python -m ruff format --check .",
-        "python -m pytest --durations 5 -m not(browser)and(not(gpu))",
-    ),
-    "browser": (f"{UNPLUGGED} -m pytest --durations 5 -m browser tests",),
+CHECKS = {  # each in a fresh home, the longest first
+    "notebooks": f"{NBVAL} --ignore-glob notebooks/{TRANSFER}",
+    "transfer": f"{NBVAL} --ignore-glob notebooks/0* --ignore-glob notebooks/1[3-9]_*",
+    "gpu": f"{UNPLUGGED} -m pytest -m gpu tests/test_gpu.py",
+    "code": "python -m pytest --durations 5 -m not(browser)and(not(gpu))",
+    "browser": f"{UNPLUGGED} -m pytest --durations 5 -m browser tests",
+    "style": "python -m ruff check .",
+    "format": "python -m ruff format --check .",
 }
 
 
-def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Execute a notebook in place, from its first cell to its last; raise one of FAILURES."""
-    asyncio.run(_executed(notebook, folder))
-
-
-async def _executed(notebook: nbformat.NotebookNode, folder: Path) -> None:
+async def execute(notebook: nbformat.NotebookNode) -> None:
+    """Execute a notebook in place, from its first cell to the last, or to one that fails."""
     os.environ |= jupyter_environment()
-    options = {"timeout": 1800, "resources": {"metadata": {"path": str(folder)}}}
+    options = {"timeout": 1800, "resources": {"metadata": {"path": str(NOTEBOOKS)}}}
+    options["record_timing"] = False
     options["shutdown_kernel"] = "immediate"  # torch takes two seconds to say goodbye
     quiet = Config({"KernelManager": {"transport_encryption": "auto"}})  # else it warns
     client = NotebookClient(notebook, kernel_name="python3", config=quiet, **options)
@@ -91,8 +84,8 @@ async def _run_one(file: Path) -> dict:
 
     start, problem, notebook = time.perf_counter(), "", nbformat.read(file, as_version=4)
     try:
-        await _executed(notebook, file.parent)
-    except FAILURES as error:
+        await execute(notebook)
+    except Exception as error:  # of a cell, or because the kernel died
         problem = re.sub(r"\x1b\[[0-9;]*m", "", f"\n{error}\n")  # without the colours
     seconds = round(time.perf_counter() - start, 1)
     print(f"{file.stem:28}{seconds:7.1f} s  {'FAILED' if problem else 'ok'}{problem}", flush=True)
@@ -115,7 +108,7 @@ def save(only: str | None = None) -> None:
         os.environ |= fresh_home("execute")
         for file in notebook_files():
             if file.match(TRANSFER) == transfer and file <= chosen[-1]:
-                execute(notebook := nbformat.read(file, as_version=4), file.parent)
+                asyncio.run(execute(notebook := nbformat.read(file, as_version=4)))
                 if file in chosen:
                     replace(file, partial(nbformat.write, _settled(notebook)))
                     print(f"Executed and saved {file.name}.", flush=True)
@@ -134,7 +127,6 @@ def _settled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}} | widgets
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):  # what helpers.plots draws has its own words
             if "alt" in cell.metadata and "image/png" in output.get("data", {}):
                 output.metadata["image/png"] = {"alt": cell.metadata["alt"]}
@@ -177,21 +169,18 @@ def test(browser: bool = True) -> int:
     """Run every check that CI runs, four at a time; return 1 if one failed."""
     names = [name for name in CHECKS if browser or name != "browser"]
     with ThreadPoolExecutor(4) as pool:
-        failed = [command for command in pool.map(_first_failing, names) if command]
-    for command in failed:
-        print(f"FAILED: {command}")
-    return int(bool(failed))
+        codes = [*pool.map(_exit_code, names)]
+    for name, code in zip(names, codes, strict=True):
+        print(f"{'FAILED' if code else 'ok':8}{CHECKS[name]}")
+    return int(any(codes))
 
 
-def _first_failing(name: str) -> str | None:
-    """Run the commands of a check until one fails; return that one."""
+def _exit_code(name: str) -> int:
+    """Run a check and print what it says."""
     environment = os.environ | fresh_home(f"test-{name}") | {"OMP_NUM_THREADS": "1"}
-    for command in CHECKS[name]:
-        print(f"$ {command}", flush=True)
-        words = [sys.executable if word == "python" else word for word in command.split()]
-        options = {"capture_output": True, "text": True, "cwd": REPOSITORY, "env": environment}
-        done = subprocess.run(words, **options)
-        print(f"\n$ {command}\n{done.stdout}{done.stderr}", flush=True)
-        if done.returncode:
-            return command
-    return None
+    print(f"$ {CHECKS[name]}", flush=True)
+    words = [sys.executable if word == "python" else word for word in CHECKS[name].split()]
+    options = {"capture_output": True, "text": True, "cwd": REPOSITORY, "env": environment}
+    done = subprocess.run(words, **options)
+    print(f"\n$ {CHECKS[name]}\n{done.stdout}{done.stderr}", flush=True)
+    return done.returncode

@@ -1,7 +1,6 @@
 """The room: the attendee's copies of the notebooks, the presenter's, and JupyterLab on either."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -15,13 +14,11 @@ import nbformat
 from ipykernel.kernelspec import get_kernel_dict
 
 from helpers.catalog import REPOSITORY, home, replace
-from workshop.doctor import can_write
 
 NOTEBOOKS = REPOSITORY / "notebooks"
-JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings, the look of the slides
+JUPYTER = REPOSITORY / "workshop" / "jupyter"  # settings: no questions to a network; the slides
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = 'raise NotImplementedError("Write your code in place of this line.")'
-SEAL = re.compile(rb'"workshop": "[0-9a-f]*"')  # in the metadata of a copy
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -42,37 +39,30 @@ def code_cells(file: Path) -> list[str]:
 
 
 def cut(notebook: nbformat.NotebookNode) -> bytes:
-    """Make a notebook the attendee's copy: no outputs, a stub for each solution, a seal."""
+    """Make a notebook the attendee's copy: no outputs, a stub for each solution."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             cell.source = re.sub(f"{BEGIN}.*?{END}", STUB, cell.source, flags=re.DOTALL)
-    notebook.metadata["workshop"] = ""
-    return _sealed(f"{nbformat.writes(notebook)}\n".encode())
-
-
-def _sealed(content: bytes) -> bytes:
-    """Let the seal be the hash of everything else in the file: whatever changes breaks it."""
-    digest = hashlib.sha256(SEAL.sub(b"", content)).hexdigest()
-    return SEAL.sub(f'"workshop": "{digest}"'.encode(), content)
-
-
-def _is_untouched(content: bytes) -> bool:
-    """Return whether a file is, byte for byte, a copy as `cut` made it, now or in the past."""
-    return bool(SEAL.search(content)) and _sealed(content) == content
+    return f"{nbformat.writes(notebook)}\n".encode()
 
 
 def learner(folder: Path | None = None, fresh: bool = False) -> None:
     """Bring the attendee's copies, in workbook/ or `folder`, up to date.
 
-    Whatever they changed is left alone or, with `fresh`, kept beside the new copy.
+    Whatever they changed is left alone or, with `fresh`, kept beside the new copy. The folder .cut
+    has each copy as it was made: one that equals it was not changed.
     """
     folder = folder or home() / "workbook"
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
     for file in notebook_files():
-        if not _renew(folder / file.name, cut(nbformat.read(file, as_version=4)), fresh):
+        content, record = cut(nbformat.read(file, as_version=4)), folder / ".cut" / file.name
+        made = record.read_bytes() if record.is_file() else content
+        if _renew(folder / file.name, content, made, fresh):
+            replace(record, partial(Path.write_bytes, data=content))
+        else:
             kept.append(file.name)
     print(f"Your notebooks are in {folder}.")
     if kept:
@@ -80,7 +70,7 @@ def learner(folder: Path | None = None, fresh: bool = False) -> None:
         print("A fresh copy beside yours: python -m workshop learner --fresh")
 
 
-def _renew(target: Path, content: bytes, fresh: bool) -> bool:
+def _renew(target: Path, content: bytes, made: bytes, fresh: bool) -> bool:
     """Put a copy in place, unless a changed one is to stay; return whether it is there.
 
     Nothing is ever overwritten, so it does not matter who else writes here at the same instant:
@@ -88,7 +78,7 @@ def _renew(target: Path, content: bytes, fresh: bool) -> bool:
     """
 
     def is_ours(found: bytes) -> bool:  # also what a full disk cut off
-        return content.startswith(found) or _is_untouched(found)
+        return found == made or content.startswith(found)
 
     with contextlib.suppress(FileNotFoundError):  # the first time, or another process was sooner
         before = target.read_bytes()
@@ -118,7 +108,7 @@ def for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def with_slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Give every cell that has no slide type one, and return the notebook.
+    """Give every cell a slide type, and return the notebook.
 
     A heading begins a slide; text after code a subslide (the arrow down). Long ones are scrolled.
     """
@@ -128,7 +118,7 @@ def with_slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         kind = "subslide" if is_text and before == "code" else "-"
         if is_text and re.search(r"^##? ", cell.source, flags=re.M):
             kind = "slide"
-        cell.metadata.setdefault("slideshow", {}).setdefault("slide_type", kind)
+        cell.metadata["slideshow"] = {"slide_type": kind}
         before = cell.cell_type
     return notebook
 
@@ -152,13 +142,11 @@ def jupyter_environment() -> dict[str, str]:
     The user's folder may hold a kernel of another Python under the same name. Where the user's
     home cannot be written, Jupyter's own files go to build/jupyter/, too.
     """
-    place, variables = home() / "build" / "jupyter", {}
+    place = home() / "build" / "jupyter"
     kernel = json.dumps(get_kernel_dict(["--ext=workshop.names"]))
     replace(place / "kernels" / "python3" / "kernel.json", lambda part: part.write_text(kernel))
-    for name, first in (("JUPYTER_PATH", place), ("JUPYTER_CONFIG_PATH", JUPYTER)):
-        folders = [str(first), *os.environ.get(name, "").split(os.pathsep)]
-        variables[name] = os.pathsep.join(dict.fromkeys(filter(None, folders)))
-    if not can_write(Path.home()):
+    variables = {"JUPYTER_PATH": str(place), "JUPYTER_CONFIG_PATH": str(JUPYTER)}
+    if not os.access(Path.home(), os.W_OK):
         own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
         variables |= {name: str(place / name.lower()) for name in (*own, "MPLCONFIGDIR")}
     return variables
@@ -178,10 +166,6 @@ def lab(present: bool = False, browser: bool = True) -> None:
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.open_browser": browser,
         "LabApp.workspaces_dir": home() / "build" / "jupyterlab" / folder.name,  # open tabs
-        # no question to the network, and no warning of the kernel's about its connection
-        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-        "LabApp.extension_manager": "readonly",
-        "KernelManager.transport_encryption": "auto",
     }
     os.environ |= jupyter_environment()
     words = [f"--{name}={value}" for name, value in settings.items()]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from helpers import serve
 from helpers.catalog import data_folder, replace
-from helpers.images import is_hidden, is_picture, open_picture
+from helpers.images import open_picture, picture_files
 from helpers.own import NAMES, can_be_class
 from helpers.training import best_device
 from helpers.transfer import Backbone, load_backbone, train_head
@@ -40,9 +40,8 @@ class Teacher:
     def pictures(self) -> dict[str, list[Path]]:
         """Return the pictures of each class, also those that were put into the folder by hand."""
         found: dict[str, list[Path]] = {}
-        for file in sorted(self.folder.glob("*/*")):
-            if is_picture(file) and not is_hidden(file.parent.name):
-                found.setdefault(file.parent.name, []).append(file)
+        for file in picture_files(self.folder):
+            found.setdefault(file.parent.name, []).append(file)
         return found
 
     def keep(self, label: str, content: bytes) -> str:
