@@ -214,7 +214,7 @@ def test_a_file_that_hides_a_package_is_named_and_what_it_breaks_is_not(home, mo
     assert "[FAIL] File names: workbook/random.py, workbook/torch.py: taken" in files
 
 
-Disk = namedtuple("Disk", "free")
+Memory, Disk = namedtuple("Memory", "total"), namedtuple("Disk", "free")
 
 
 def set_version(patch, *versions):
@@ -231,6 +231,7 @@ def set_card(patch, version):
     ("name", "change", "said"),
     [
         ("Machine", lambda p: p.setattr("sys.version_info", (3, 10, 1)), "Install Python 3.11.4"),
+        ("Machine", lambda p: p.setattr("psutil.virtual_memory", lambda: Memory(3e9)), "Close"),
         ("Folders", lambda p: p.setattr("shutil.disk_usage", lambda _: Disk(1e8)), "Free at least"),
         ("Folders", lambda p: p.setenv("WORKSHOP_HOME", "/proc/x"), "Set WORKSHOP_HOME"),
         ("Packages", lambda p: set_version(p), "torch (missing)"),

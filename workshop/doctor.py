@@ -30,14 +30,17 @@ class Check:
 
 
 def machine() -> Check:
-    """Check that Python is new enough, and say how much memory there is."""
+    """Check that Python is new enough, and that there is some memory."""
     found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info < (3, 11, 4):
         return Check("FAIL", found, "Install Python 3.11.4 or newer and set up again.")
     import psutil  # an old Python has none of the packages
 
     memory = psutil.virtual_memory().total / 1e9
-    return Check("OK", f"{found}, {memory:.1f} GB of memory")
+    found += f", {memory:.1f} GB of memory"
+    if memory < 4:
+        return Check("WARN", found, "Close other programs, and the kernels of finished notebooks.")
+    return Check("OK", found)
 
 
 def file_names() -> Check:
@@ -91,8 +94,9 @@ def device() -> Check:
     chosen = best_device()
     (torch.ones(2, device=chosen) + 1).sum().item()
     if chosen.type != "cpu":
-        card = torch.cuda.get_device_name() if chosen.type == "cuda" else chosen.type
-        return Check("OK", f"GPU {card}")
+        kind = "ROCm" if torch.version.hip else chosen.type.upper()  # CUDA, MPS
+        card = torch.cuda.get_device_name() if chosen.type == "cuda" else ""
+        return Check("OK", f"GPU with {kind} {card}".rstrip())
     found = f"CPU, {torch.get_num_threads()} threads (enough for every step)"
     listed = subprocess.getoutput("nvidia-smi -L", errors="replace")
     if "GPU 0" not in listed and not Path("/dev/nvidia0").exists():
