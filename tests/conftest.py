@@ -108,19 +108,3 @@ def at_most_this_large(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.fixture
-def namespace():
-    """Run a script as root of a Linux namespace of its own; skip where that is not allowed."""
-
-    def run(flags, script, **environment):
-        return run_process(["unshare", "-r", *flags, "sh", "-ec", script], **environment)
-
-    try:
-        allowed = run(["-m"], "true").returncode == 0
-    except OSError:
-        allowed = False
-    if not allowed:
-        pytest.skip("this machine does not allow user namespaces (unshare -r -m)")
-    return run
