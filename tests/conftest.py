@@ -21,6 +21,7 @@ REAL_DATA = Path(os.environ.get("WORKSHOP_REAL_DATA", REPOSITORY.parent / "share
 
 os.environ.setdefault("WORKSHOP_HOME", str(REPOSITORY / "build" / "test"))
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # pictures are small: threads wait for each other
 for _name in ("http_proxy", "https_proxy", "all_proxy"):  # the servers of the tests are here
     os.environ.pop(_name, None), os.environ.pop(_name.upper(), None)
 

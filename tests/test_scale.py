@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import torch
 from conftest import notebook_cell, run_process, run_python
-from test_training import one_thread  # noqa: F401
 
 from helpers import scale
 from helpers.catalog import run_folder

@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 from conftest import notebook_cell
-from test_training import NAMES, one_thread, setup  # noqa: F401
+from test_training import NAMES, setup
 
 from helpers.training import fit
 

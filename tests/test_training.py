@@ -22,15 +22,6 @@ NAMES = ["train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "second
 LOSS = nn.CrossEntropyLoss()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """With pictures this small, several threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def easy(count=22):
     """Pictures of 20x20 whose class is their brightness."""
     labels = torch.arange(count) % 2
