@@ -36,10 +36,7 @@ def steps(folder):
 
 
 def hparams(folder):
-    events = read(folder)
-    if "hparams" not in events._plugin_to_tag_to_content:
-        return {}
-    return events.PluginTagToContent("hparams")
+    return read(folder)._plugin_to_tag_to_content.get("hparams", {})
 
 
 def test_a_finished_training_has_its_settings_beside_its_last_accuracy(tmp_path):
