@@ -21,6 +21,7 @@ REAL_DATA = Path(os.environ.get("WORKSHOP_REAL_DATA", REPOSITORY.parent / "share
 
 os.environ.setdefault("WORKSHOP_HOME", str(REPOSITORY / "build" / "test"))
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # pictures are small: threads wait for each other
 for _name in ("http_proxy", "https_proxy", "all_proxy"):  # the servers of the tests are here
     os.environ.pop(_name, None), os.environ.pop(_name.upper(), None)
 
@@ -108,19 +109,3 @@ def at_most_this_large(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.fixture
-def namespace():
-    """Run a script as root of a Linux namespace of its own; skip where that is not allowed."""
-
-    def run(flags, script, **environment):
-        return run_process(["unshare", "-r", *flags, "sh", "-ec", script], **environment)
-
-    try:
-        allowed = run(["-m"], "true").returncode == 0
-    except OSError:
-        allowed = False
-    if not allowed:
-        pytest.skip("this machine does not allow user namespaces (unshare -r -m)")
-    return run

@@ -1,8 +1,5 @@
 """What attendees and instructors see, in a real browser. Pictures go to build/screenshots/."""
 
-import urllib.error
-import urllib.request
-
 import pytest
 from browsing import SHOTS, Lab, browser, is_local, new_page, served
 
@@ -37,14 +34,6 @@ def lab(opened, address):
     """JupyterLab on a fresh page; each request to the outside is a failure."""
     with new_page(opened) as page:
         yield Lab(page, address)
-
-
-def test_nobody_comes_in_without_the_token(address):
-    base, query = address.split("/lab?")
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(f"{base}/api/contents")
-    with urllib.request.urlopen(f"{base}/api/contents?{query}") as answer:
-        assert b"01_install_check" in answer.read()
 
 
 def test_it_opens_on_the_workbook_and_a_notebook_runs(lab):

@@ -10,20 +10,18 @@ from workshop.room import learner, notebook_files
 
 pytestmark = pytest.mark.gpu
 
-SLIPS = {  # what people write on a CPU, where it works
-    "a batch that is not moved": "network(torch.ones(2, 3))",
-    "labels that are left behind": "cross_entropy(network(batch), torch.tensor([0, 1]))",
-    "a constant that lies on the CPU": "batch - torch.ones(1, 3)",
-    "NumPy reads from the GPU": "batch.numpy()",
-    "NumPy reads from the GPU unasked": "np.asarray(batch)",
-    "a generator of the CPU": "torch.rand(3, generator=torch.Generator(), device=device)",
-    "rows of a CPU's tensor by the GPU's numbers": "torch.ones(3)[batch.argmax(dim=1)]",
-}
-MOVES = {  # what is right
-    "a batch": "network(torch.ones(2, 3).to(device)).sum().backward()",
-    "back": "batch.cpu().numpy(), batch.sum().item(), batch.tolist(), f'{batch.sum():.1f}'",
-    "rows by the CPU's numbers": "batch[torch.tensor([1])]",
-    "a number": "batch * torch.tensor(2.0)",
+LINES = {  # the slips are what people write on a CPU, where it works
+    "network(torch.ones(2, 3))": "stops",
+    "cross_entropy(network(batch), torch.tensor([0, 1]))": "stops",
+    "batch - torch.ones(1, 3)": "stops",
+    "batch.numpy()": "stops",
+    "np.asarray(batch)": "stops",
+    "torch.rand(3, generator=torch.Generator(), device=device)": "stops",
+    "torch.ones(3)[batch.argmax(dim=1)]": "stops",
+    "network(torch.ones(2, 3).to(device)).sum().backward()": "runs",
+    "batch.cpu().numpy(), batch.sum().item(), batch.tolist(), f'{batch.sum():.1f}'": "runs",
+    "batch[torch.tensor([1])]": "runs",
+    "batch * torch.tensor(2.0)": "runs",
 }
 SCRIPT = """
 import sys
@@ -44,10 +42,8 @@ for line in sys.argv[1:]:
 
 
 def test_a_gpu_stops_where_tensors_of_two_devices_meet():
-    lines = [*SLIPS.values(), *MOVES.values()]
-    result = run_python(SCRIPT, *lines, PYTHONPATH=REPOSITORY / "tests")
-    found = dict(zip([*SLIPS, *MOVES], result.stdout.split(), strict=True))
-    assert found == dict.fromkeys(SLIPS, "stops") | dict.fromkeys(MOVES, "runs"), result.stderr
+    result = run_python(SCRIPT, *LINES, PYTHONPATH=REPOSITORY / "tests")
+    assert dict(zip(LINES, result.stdout.split(), strict=True)) == LINES, result.stderr
 
 
 def test_the_notebooks_run_on_a_gpu(tmp_path):

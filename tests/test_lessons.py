@@ -4,7 +4,6 @@ import ast
 import contextlib
 import inspect
 import io
-import json
 import math
 import random
 import re
@@ -12,6 +11,7 @@ from importlib import import_module
 from pkgutil import resolve_name
 from types import SimpleNamespace
 
+import nbformat
 import pandas as pd
 import torch
 from conftest import REPOSITORY, notebook_cell, quick
@@ -78,21 +78,16 @@ def torch_classes(sources):
 def test_the_documentation_of_each_class_is_linked_where_it_is_first_used():
     seen, linked = set(), {}
     for file in sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
-        cells = json.loads(file.read_bytes())["cells"]
-        kinds = {
-            kind: ["".join(c["source"]) for c in cells if c["cell_type"] == kind]
-            for kind in ("code", "markdown")
-        }
+        cells = nbformat.read(file, 4).cells
+        text = "".join(cell.source for cell in cells if cell.cell_type == "markdown")
         here = set()
-        for link in re.findall(
-            r"\]\((https?://[^)]*pytorch\.org/[^)]*)\)", "".join(kinds["markdown"])
-        ):
+        for link in re.findall(r"\]\((https?://[^)]*pytorch\.org/[^)]*)\)", text):
             page = re.fullmatch(PAGE, link)
             assert page, f"{file.name}: {link} is no page of the documentation"
             assert link not in linked, f"{link} is linked in {linked[link]}, and in {file.name}"
             linked[link] = file.name
             here.add(resolve_name(page[2] or page[1]))  # an error if there is no such thing
-        used = torch_classes(source for source in kinds["code"] if not source.startswith("%"))
+        used = torch_classes(source for source in code_cells(file) if not source.startswith("%"))
         missing = {one.__name__ for one in used - seen - here}
         assert not missing or int(file.name[:2]) not in ALL_LINKED, f"{file.name}: {missing}"
         seen |= used

