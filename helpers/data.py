@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from helpers.catalog import DATA_SETS, DataSet, data_folder, replace, wanted_source
-from helpers.images import open_picture, picture_files, read_table, squeezed
+from helpers.images import names_below, open_picture, read_table, squeezed
 from helpers.own import PARTS, own_facts
 from helpers.samples import sample_folder
 
@@ -120,12 +120,12 @@ class FolderImages(_Images):
     """
 
     def __init__(self, folder, classes, size=64, channels=3, transform=None) -> None:
-        places = [(file, file.relative_to(folder).parts) for file in picture_files(Path(folder))]
-        found = sorted({parts[0] for _, parts in places})
-        if not places or (classes and found != sorted(classes)):
+        names = names_below(Path(folder))
+        found = sorted({name.partition("/")[0] for name in names})
+        if not names or (classes and found != sorted(classes)):
             raise FileNotFoundError(f"{folder} has pictures in {found}; expected {[*classes]}.")
         labels = {name: label for label, name in enumerate(classes)}
-        samples = [(file, labels.get(parts[0], -1)) for file, parts in places]
+        samples = [(Path(folder, name), labels.get(name.partition("/")[0], -1)) for name in names]
         super().__init__(samples, size, channels, transform)
 
 

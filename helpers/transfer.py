@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from helpers.catalog import data_folder, replace
 from helpers.data import Pictures, mark_of
-from helpers.images import open_picture, picture_files
+from helpers.images import class_folders, names_below, open_picture
 from helpers.training import best_device, mixed_precision
 
 VGG16 = torchvision.models.VGG16_Weights.DEFAULT
@@ -160,17 +160,16 @@ def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
 
 
 class PhotoFolder(ImageFolder):
-    """torchvision's ImageFolder over `picture_files`, read by `open_picture`."""
+    """torchvision's ImageFolder over the files that count as pictures, read by `open_picture`."""
 
     def __init__(self, folder: Path, transform: Callable | None = None) -> None:
-        self.files = {*picture_files(Path(folder))}
-        options = {"loader": open_picture, "is_valid_file": lambda file: Path(file) in self.files}
+        files = {Path(folder, name) for name in names_below(Path(folder))}
+        options = {"loader": open_picture, "is_valid_file": lambda file: Path(file) in files}
         super().__init__(folder, transform, **options)
 
     def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the folders with pictures, sorted, and their labels."""
-        inside = {file.relative_to(directory).parts for file in self.files}
-        names = sorted({name for name, *below in inside if below})
+        names = [folder.name for folder in class_folders(Path(directory))]
         return names, {name: label for label, name in enumerate(names)}
 
 
