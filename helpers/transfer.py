@@ -220,4 +220,5 @@ class FeatureCache:
         precision = mixed_precision(device)
         with torch.autocast(device.type, precision, enabled=precision is not None):
             parts = pictures.to(memory_format=torch.channels_last).split(32)
-            return torch.cat([body(part.to(device)).half().cpu() for part in parts]).contiguous()
+            features = [body(part.to(device)).half().cpu() for part in parts]
+        return torch.cat(features).contiguous()  # autocast of a CPU would not join 16 bits

@@ -185,7 +185,11 @@ def load(folder, backbone, place):
 
 
 @torch.no_grad()
-def test_features_are_those_of_the_network_and_computed_once(folder, tmp_path):
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])  # as a machine is fast with
+def test_features_are_those_of_the_network_and_computed_once(
+    folder, tmp_path, monkeypatch, precision
+):
+    monkeypatch.setattr(transfer, "mixed_precision", lambda device: precision)
     backbone, images = tiny(), ImageFolder(folder, tiny().transform)
     features, computed = load(folder, backbone, tmp_path / "cache")
     truth = backbone.body(torch.stack([picture for picture, _ in images]))
