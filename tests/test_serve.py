@@ -161,7 +161,7 @@ def test_a_head_answers_with_the_backbone_that_it_was_trained_on(home, monkeypat
     write_metrics(head, numbers | {"backbone_weights": "0123456789abcdef"})
     with pytest.raises(ValueError, match="trained on other weights"):
         Predictor(head)
-    with pytest.raises(FileNotFoundError, match="Expected runs/<data set>/<run>"):
+    with pytest.raises(FileNotFoundError, match="nothing/metrics.json"):
         Predictor("runs/food/nothing")
 
 
