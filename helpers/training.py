@@ -58,11 +58,8 @@ def train_epoch(
     """
     model.train(optimizer is not None)
     device = next(model.parameters()).device
-    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
     total_loss, correct, count = 0, 0, 0
     for pictures, labels in loader:
-        if optimizer and normed and len(labels) == 1 and count:
-            continue  # one picture has no spread: batch norm cannot learn from it
         pictures, labels = pictures.to(device), labels.to(device)
         with torch.autocast(device.type, precision, enabled=precision is not None):
             logits = model(pictures)
@@ -202,15 +199,8 @@ def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dic
     state = {name: part.state_dict() for name, part in parts.items()}
     # NumPy's numbers, which learning rates often are, become Python's: no others are read back
     state = tree_map_only(np.generic, np.generic.item, state)
-    state |= {"settings": settings, "history": history}
-    state["random"] = {kind: of.get_rng_state() for kind, of in _generators(model).items()}
+    state |= {"settings": settings, "history": history, "random": {"cpu": torch.get_rng_state()}}
     replace(run / "last.pt", lambda file: torch.save(state, file))
-
-
-def _generators(model: nn.Module) -> dict:
-    """Return what draws torch's random numbers, on the CPU and on the network's device."""
-    kind = next(model.parameters()).device.type
-    return {"cpu": torch} | ({} if kind == "cpu" else {kind: torch.get_device_module(kind)})
 
 
 def _resumed(file: Path, parts: dict, settings: str) -> list[dict]:
@@ -224,9 +214,7 @@ def _resumed(file: Path, parts: dict, settings: str) -> list[dict]:
         )
     for name, part in parts.items():
         part.load_state_dict(state[name])
-    for kind, generator in _generators(parts["model"]).items():
-        if kind in state["random"]:  # it may have been trained on another device
-            generator.set_rng_state(state["random"][kind])
+    torch.set_rng_state(state["random"]["cpu"])
     return state["history"]
 
 
