@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from helpers.catalog import data_folder, replace
 from helpers.data import Pictures, mark_of
 from helpers.images import class_folders, names_below, open_picture
-from helpers.training import best_device, mixed_precision
+from helpers.training import best_device, mixed_precision, train_epoch
 
 VGG16 = torchvision.models.VGG16_Weights.DEFAULT
 IMAGENET = tuple(VGG16.meta["categories"])
@@ -147,12 +147,10 @@ def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
     torch.manual_seed(0)
     head = nn.Linear(features.shape[1], int(labels.max()) + 1)
     optimizer = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=0.2)
+    all_at_once = [((features - mean) / scale, labels)]
     with torch.enable_grad():
         for _ in range(100):
-            loss = nn.functional.cross_entropy(head((features - mean) / scale), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            train_epoch(head, all_at_once, nn.CrossEntropyLoss(), optimizer)
     head.requires_grad_(False)
     head.weight /= scale
     head.bias -= head.weight @ mean
