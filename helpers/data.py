@@ -120,7 +120,7 @@ def folder_samples(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int
     tops = {name: name.partition("/")[0] for name in names_below(folder)}
     found = sorted({*tops.values()})
     if not found or (classes and found != sorted(classes)):
-        raise FileNotFoundError(f"{folder} has pictures in {found}; expected {[*classes]}.")
+        raise FileNotFoundError(f"{folder} has pictures in {found}; expected some in {[*classes]}.")
     labels = {name: label for label, name in enumerate(classes)}
     return [(folder / name, labels.get(top, -1)) for name, top in tops.items()]
 

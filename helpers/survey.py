@@ -8,8 +8,9 @@ from PIL import Image
 
 from helpers.catalog import data_folder
 from helpers.images import names_below, open_picture
-from helpers.own import FEW, PARTS, split
+from helpers.own import PARTS, split
 
+FEW = 10  # pictures of a class: with fewer, no accuracy means anything
 TINY = 64  # pixels
 ALIKE = 5  # of 64 bits that differ between near copies, at most
 

@@ -198,13 +198,22 @@ def test_a_name_that_leads_out_of_data_is_refused(home):
 BROKEN = {  # own data, broken in one way: what is said
     "one folder for each class": shutil.rmtree,
     "no two classes": lambda folder: [shutil.rmtree(folder / name) for name in ("red", "blue")],
-    "'red' has no picture for the part": lambda folder: [
-        file.unlink() for file in list((folder / "red").iterdir())[2:]
-    ],
     "cannot be the name of a class": lambda folder: (folder / "labels.csv").write_text(
         "ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n"
     ),
 }
+
+
+def test_a_class_with_too_few_pictures_is_named_and_said_to_need_more(folders):
+    for name in ("blue", "red"):
+        for file in list((folders / name).iterdir())[1:]:
+            file.unlink()
+    data = open_data("mine")
+    assert data.facts.unlabelled == () and "blue: 1 train, 0 valid, 0 test. Fewer" in [
+        line.partition(" than")[0] for line in survey("mine")
+    ]
+    with pytest.raises(FileNotFoundError, match=r"pictures in \['green'\]; expected some in .*red"):
+        pictures(data, "valid")
 
 
 @pytest.mark.parametrize("said", BROKEN)
