@@ -133,14 +133,6 @@ def home() -> Path:
     return (REPOSITORY / Path(os.environ.get("WORKSHOP_HOME") or ".").expanduser()).resolve()
 
 
-def wanted_source() -> str:
-    """Return what WORKSHOP_DATA asks for: "sample", "real", or "": the real data if it is here."""
-    wanted = os.environ.get("WORKSHOP_DATA", "")
-    if wanted not in ("", "sample", "real"):
-        raise ValueError(f"WORKSHOP_DATA is {wanted!r}. Set it to sample or real, or unset it.")
-    return wanted
-
-
 def data_folder(name: str) -> Path:
     """Return the folder for all that is fetched, drawn or computed for a data set; or "weights"."""
     return home() / "data" / name

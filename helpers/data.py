@@ -1,8 +1,9 @@
 """From a data set on disk to pixels in memory: open it, read its parts, decode them all once."""
 
 import hashlib
+import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from helpers.catalog import DATA_SETS, DataSet, data_folder, replace, wanted_source
-from helpers.images import open_picture, picture_files, read_table, squeezed
+from helpers.catalog import DATA_SETS, DataSet, data_folder, replace
+from helpers.images import names_below, open_picture, read_table, squeezed
 from helpers.own import PARTS, own_facts
 from helpers.samples import sample_folder
-
-ARRAY_NAMES = ("numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct")  # in a pickle
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def open_data(name: str) -> OpenedData:
     """
     if name not in DATA_SETS:
         return OpenedData(own_facts(name), data_folder(name) / PARTS, "own")
-    facts, wanted = DATA_SETS[name], wanted_source()
+    facts, wanted = DATA_SETS[name], os.environ.get("WORKSHOP_DATA")
     real = data_folder(name) / "real"
     missing = facts.missing(real)
     if wanted == "real" and missing:
@@ -70,10 +69,10 @@ class Pictures:
         return Pictures(self.images.index_select(0, rows), self.labels[rows])
 
 
-class _Images(Dataset):
-    """Files with labels, decoded one by one when they are asked for."""
+class Images(Dataset):
+    """Files with labels, decoded one by one when they are asked for: see `CsvImages`."""
 
-    def __init__(self, samples, size, channels, transform) -> None:
+    def __init__(self, samples, size, channels, transform=None) -> None:
         self.samples = samples  # [(file, label), …], as torchvision's ImageFolder has it
         self.labels = torch.tensor([label for _, label in samples], dtype=torch.int64)  # (N,)
         self.size, self.channels, self.transform = size, channels, transform
@@ -90,7 +89,7 @@ class _Images(Dataset):
         return squeezed(open_picture(self.samples[index][0], self.channels), self.size)
 
 
-class CsvImages(_Images):
+class CsvImages(Images):
     """Pictures named by a CSV with the columns ID (file name) and Label (class number).
 
     Each is squeezed into a square of `size` pixels; `transform` is applied to that, which is uint8
@@ -112,25 +111,22 @@ class CsvImages(_Images):
         super().__init__(samples, size, channels, transform)
 
 
-class FolderImages(_Images):
-    """Photographs in one folder for each class, in the order of the labels; or without classes.
+def folder_samples(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    """Return the pictures in one folder for each class, with labels; without classes, with -1.
 
     As torchvision's ImageFolder, but hidden files and folders never count, and no class may be
     without a picture or not among `classes`.
     """
-
-    def __init__(self, folder, classes, size=64, channels=3, transform=None) -> None:
-        places = [(file, file.relative_to(folder).parts) for file in picture_files(Path(folder))]
-        found = sorted({parts[0] for _, parts in places})
-        if not places or (classes and found != sorted(classes)):
-            raise FileNotFoundError(f"{folder} has pictures in {found}; expected {[*classes]}.")
-        labels = {name: label for label, name in enumerate(classes)}
-        samples = [(file, labels.get(parts[0], -1)) for file, parts in places]
-        super().__init__(samples, size, channels, transform)
+    tops = {name: name.partition("/")[0] for name in names_below(folder)}
+    found = sorted({*tops.values()})
+    if not found or (classes and found != sorted(classes)):
+        raise FileNotFoundError(f"{folder} has pictures in {found}; expected some in {[*classes]}.")
+    labels = {name: label for label, name in enumerate(classes)}
+    return [(folder / name, labels.get(top, -1)) for name, top in tops.items()]
 
 
 class _Array:
-    """Stands for NumPy's array and dtype, which would believe whatever a pickle says of memory."""
+    """Stands for all that a pickle imports: NumPy's own arrays would believe what it says."""
 
     def __setstate__(self, state: tuple) -> None:
         self.raw = state[-1]
@@ -140,9 +136,6 @@ class _NumbersOnly(pickle.Unpickler):
     """Unpickles what a CIFAR-10 batch holds, and imports nothing."""
 
     def find_class(self, module: str, name: str) -> Callable:
-        # NumPy 2 calls numpy.core numpy._core
-        if module.replace("_core", "core") + "." + name not in ARRAY_NAMES:
-            raise ValueError(f"It wants to import {module}.{name}. Nothing was run.")
         return lambda *_: _Array()
 
 
@@ -160,14 +153,14 @@ def read_cifar(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels
 
 
-def image_dataset(data: OpenedData, part: str, size: int | None = None, transform=None) -> _Images:
+def image_dataset(data: OpenedData, part: str, size: int | None = None, transform=None) -> Images:
     """Return one part of a data set, for example "train", decoded one by one; see `CsvImages`."""
     facts, root = data.facts, data.root / data.facts.inner
     classes = () if part in facts.unlabelled else facts.classes
-    how = classes, size or facts.size, facts.channels, transform
+    how = size or facts.size, facts.channels, transform
     if facts.layout == "csv":
-        return CsvImages(root / f"{part}.csv", root / f"{part}_images", *how)
-    return FolderImages(root / part, *how)
+        return CsvImages(root / f"{part}.csv", root / f"{part}_images", classes, *how)
+    return Images(folder_samples(root / part, classes), *how)
 
 
 def pictures(data: OpenedData, part: str, size: int | None = None) -> Pictures:
@@ -187,7 +180,7 @@ def mark_of(images: Dataset, *settings: object) -> str:
     return hashlib.sha256(f"{settings} {marks}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def decode_once(images: CsvImages | FolderImages, folder: Path) -> Pictures:
+def decode_once(images: Images, folder: Path) -> Pictures:
     """Decode every picture once; serve them from a memory-mapped file ever after.
 
     The file's name is a fingerprint of the picture files, the size and the channels, so a picture

@@ -72,9 +72,16 @@ def files_below(folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """Return the pictures below a folder, in order."""
-    return list(filter(is_picture, files_below(folder)))
+def names_below(folder: Path) -> list[str]:
+    """Return the names of the pictures below a folder, in order."""
+    files = filter(is_picture, files_below(folder))
+    return [file.relative_to(folder).as_posix() for file in files]
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder that hold pictures, in order: not our cache, not hidden."""
+    inside = [path for path in sorted(folder.glob("*")) if path.is_dir()]  # also what is linked
+    return [path for path in inside if not is_hidden(path.name) and names_below(path)]
 
 
 def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """The networks, the convolution size formula, and an estimate of the memory they need."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 
 
 def conv_output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
@@ -90,22 +90,19 @@ def memory_estimate(model: nn.Module, picture: Sequence[int], batch_size: int) -
     trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     parts = {"weights": weights, "gradients": trained, "optimiser": 2 * trained}  # two moments
     one = next(model.parameters()).new_zeros(1, *picture)
-    # a layer whose output lies where its input does only views or overwrites it
-    outputs = [y for _, x, y in layer_outputs(model, one) if y.data_ptr() != x.data_ptr()]
-    parts["activations"] = batch_size * sum(tensor.nbytes for tensor in [one, *outputs])
+    # by address: a layer whose output lies where its input does only views or overwrites it
+    kept = {y.data_ptr(): y.nbytes for y in [one, *(y for _, y in layer_outputs(model, one))]}
+    parts["activations"] = batch_size * sum(kept.values())
     return parts | {"total": sum(parts.values())}
 
 
-def layer_outputs(model: nn.Module, pictures: Tensor) -> list[tuple[nn.Module, Tensor, Tensor]]:
-    """Return each layer with its input and its output, in the order in which they work."""
-    seen = []
-
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if not list(layer.children()):
-            seen.append((layer, inputs[0], output))
-
-    was_training = model.training
-    with torch.no_grad(), register_module_forward_hook(note):
+def layer_outputs(model: nn.Module, pictures: Tensor) -> list[tuple[nn.Module, Tensor]]:
+    """Return each layer and each block of layers with its output, in the order they end."""
+    seen, was_training = [], model.training
+    with ExitStack() as hooks:
+        for layer in model.modules():
+            note = layer.register_forward_hook(lambda one, _, output: seen.append((one, output)))
+            hooks.enter_context(note)
         model.eval()(pictures)
     model.train(was_training)
     return seen

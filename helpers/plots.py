@@ -155,7 +155,7 @@ def show_network(network: nn.Module, size: int, title: str) -> None:
     first = next(network.parameters())  # (outputs, channels, height, width)
     nothing = torch.zeros(1, first.shape[1], size, size, device=first.device)
     layers = layer_outputs(network, nothing)
-    drawn = [(type(layer), out.shape[1:]) for layer, _, out in layers if type(layer) in colours]
+    drawn = [(type(layer), out.shape[1:]) for layer, out in layers if type(layer) in colours]
     _, axis = plt.subplots(figsize=(12, 3.8), layout="constrained")
     left, before = 0.0, None
     for kind, shape in drawn:

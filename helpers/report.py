@@ -1,6 +1,5 @@
-"""From a trained network to answers: predictions, the confusion matrix, the submission CSV."""
+"""From a trained network to answers: predictions, the scores of each class, the submission CSV."""
 
-from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -16,18 +15,6 @@ def predict(model: nn.Module, loader) -> Tensor:
     model.eval()
     logits = torch.cat([model(pictures.to(device)).float().cpu() for pictures, _ in loader])
     return logits.softmax(dim=1)
-
-
-def confusion_matrix(truth: Tensor, predicted: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """Count how often each class (row) was taken for each class (column); the diagonal is right.
-
-    >>> truth, predicted = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1])
-    >>> confusion_matrix(truth, predicted, ["a", "b"]).values.tolist()
-    [[1, 1], [0, 1]]
-    """
-    cells = torch.bincount(truth * len(classes) + predicted, minlength=len(classes) ** 2)
-    counts = cells.view(len(classes), len(classes)).numpy()
-    return pd.DataFrame(counts, pd.Index(classes, name="true"), pd.Index(classes, name="predicted"))
 
 
 def class_scores(confusion: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from helpers.catalog import DATA_SETS, data_folder, home
 from helpers.data import OpenedData, image_dataset, open_data
 from helpers.images import open_picture, squeezed
+from helpers.models import layer_outputs
 from helpers.training import best_device, load_model
 from helpers.transfer import load_backbone
 
@@ -147,14 +148,11 @@ class Predictor:
 
 def look(model: nn.Module, picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits (classes,) of a picture (C, H, W), and its last maps, (1, F, h, w)."""
-    seen, layers, device = [], model.modules(), next(model.parameters()).device
+    device = next(model.parameters()).device
     with LOCK:
-        hooks = [one.register_forward_hook(lambda *call: seen.append(call[-1])) for one in layers]
-        logits = model(picture[None].to(device).requires_grad_())[0]
-        for hook in hooks:
-            hook.remove()
-    *_, maps = (x for x in seen if x.ndim == 4 and x.shape[2:].numel() > 1)
-    return logits, maps
+        outputs = layer_outputs(model, picture[None].to(device).requires_grad_())
+    *_, maps = (x for _, x in outputs if x.ndim == 4 and x.shape[2:].numel() > 1)
+    return outputs[-1][1][0], maps
 
 
 def point_of(maps: Tensor) -> Tensor:

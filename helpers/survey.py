@@ -7,17 +7,17 @@ import numpy as np
 from PIL import Image
 
 from helpers.catalog import data_folder
-from helpers.images import open_picture
-from helpers.own import FEW, PARTS, find, names_below, split
+from helpers.images import names_below, open_picture
+from helpers.own import PARTS, split
 
+FEW = 10  # pictures of a class: with fewer, no accuracy means anything
 TINY = 64  # pixels
 ALIKE = 5  # of 64 bits that differ between near copies, at most
 
 
 def survey(name: str) -> Iterator[str]:
     """Say what there is to know before one trains on own pictures, a line each."""
-    tree, found = data_folder(name) / PARTS, find(data_folder(name))
-    classes, parts = split(found, tree)
+    tree, (classes, parts, left_out) = data_folder(name) / PARTS, split(data_folder(name))
     for label in classes:
         each = {part: len(names_below(tree / part / label)) for part in parts}
         few = f". Fewer than {FEW}: take more" if sum(each.values()) < FEW else ""
@@ -45,4 +45,4 @@ def survey(name: str) -> Iterator[str]:
         leak = one.partition("/")[0] != other.partition("/")[0]
         kind = "the same picture twice" if same else "near copies"
         yield f"{kind}{', in two parts (a leak)' * leak}: {one} and {other}"
-    yield from (f"left out: {file}: {why}" for file, why in found.left_out.items())
+    yield from (f"left out: {file}: {why}" for file, why in left_out.items())

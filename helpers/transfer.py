@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 
 from helpers.catalog import data_folder, replace
 from helpers.data import Pictures, mark_of
-from helpers.images import open_picture, picture_files
-from helpers.training import best_device, mixed_precision
+from helpers.images import class_folders, names_below, open_picture
+from helpers.training import best_device, mixed_precision, train_epoch
 
 VGG16 = torchvision.models.VGG16_Weights.DEFAULT
 IMAGENET = tuple(VGG16.meta["categories"])
@@ -147,12 +147,10 @@ def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
     torch.manual_seed(0)
     head = nn.Linear(features.shape[1], int(labels.max()) + 1)
     optimizer = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=0.2)
+    all_at_once = [((features - mean) / scale, labels)]
     with torch.enable_grad():
         for _ in range(100):
-            loss = nn.functional.cross_entropy(head((features - mean) / scale), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            train_epoch(head, all_at_once, nn.CrossEntropyLoss(), optimizer)
     head.requires_grad_(False)
     head.weight /= scale
     head.bias -= head.weight @ mean
@@ -160,17 +158,16 @@ def train_head(features: Tensor, labels: Tensor) -> nn.Linear:
 
 
 class PhotoFolder(ImageFolder):
-    """torchvision's ImageFolder over `picture_files`, read by `open_picture`."""
+    """torchvision's ImageFolder over the files that count as pictures, read by `open_picture`."""
 
     def __init__(self, folder: Path, transform: Callable | None = None) -> None:
-        self.files = {*picture_files(Path(folder))}
-        options = {"loader": open_picture, "is_valid_file": lambda file: Path(file) in self.files}
+        files = {Path(folder, name) for name in names_below(Path(folder))}
+        options = {"loader": open_picture, "is_valid_file": lambda file: Path(file) in files}
         super().__init__(folder, transform, **options)
 
     def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the folders with pictures, sorted, and their labels."""
-        inside = {file.relative_to(directory).parts for file in self.files}
-        names = sorted({name for name, *below in inside if below})
+        names = [folder.name for folder in class_folders(Path(directory))]
         return names, {name: label for label, name in enumerate(names)}
 
 

@@ -15,7 +15,15 @@ from helpers import catalog
 from helpers import data as room
 from helpers import images as reading
 from helpers.catalog import CIFAR10, DATA_SETS, FOOD, PETS
-from helpers.data import CsvImages, FolderImages, OpenedData, decode_once, open_data, pictures
+from helpers.data import (
+    CsvImages,
+    Images,
+    OpenedData,
+    decode_once,
+    folder_samples,
+    open_data,
+    pictures,
+)
 from helpers.samples import unpack
 
 CLASSES = ("dark", "bright")
@@ -44,7 +52,7 @@ def test_every_ending_is_read_and_every_format_has_one(tmp_path):
         with Image.open(file) as picture:
             kinds.add(picture.format)
     assert kinds - {"MPO"} == set(reading.FORMATS)  # Pillow opens MPO as a JPEG
-    images = FolderImages(tmp_path, ["a"], size=16)
+    images = Images(folder_samples(tmp_path, ["a"]), size=16, channels=3)
     assert len(images) == len(reading.ENDINGS)
     for picture, _ in images:
         assert picture[:, 8, 3].tolist() == pytest.approx([204, 51, 102], abs=20)
@@ -239,9 +247,6 @@ def test_the_real_data_set_is_preferred_to_the_sample(home, tiny, monkeypatch, c
     assert "has no train.csv, so it is not used" in capsys.readouterr().out
     monkeypatch.setenv("WORKSHOP_DATA", "real")
     with pytest.raises(FileNotFoundError, match=r"no train\.csv. Run: python -m workshop data aoi"):
-        open_data("aoi")
-    monkeypatch.setenv("WORKSHOP_DATA", "both")
-    with pytest.raises(ValueError, match="WORKSHOP_DATA is 'both'. Set it to sample or real"):
         open_data("aoi")
     with pytest.raises((KeyError, FileNotFoundError), match="mnist"):
         open_data("mnist")

@@ -281,12 +281,12 @@ def call(function, *words):
 # NumPy's own dtype believes this state: eight bytes of the file would be taken for an object.
 OBJECT = b"U\x01a\x85}U\x01a" + numbers(b"O8", b"NNK\x08K\x08K?") + b"K\x00\x86sK\x08K\x01K\x00"
 FORGED = array(numbers(b"V8", OBJECT), raw=b"A" * 3072 * 16)
-RUN, DAMAGED = "Nothing was run", "is damaged"
+DAMAGED = "is damaged"
 BATCHES = {
     "honest": (batch(), [3, 7]),
-    "a command": (batch(call(b"os\nsystem", b"touch evil")), RUN),
-    "a chain of dots": (b"\x80\x04\x8c\x05numpy\x8c\x11os.path.os.system\x93.", RUN),
-    "NumPy's own reader": (batch(call(b"numpy\nload", b"evil")), RUN),
+    "a command": (batch(call(b"os\nsystem", b"touch evil")), DAMAGED),
+    "a chain of dots": (b"\x80\x04\x8c\x05numpy\x8c\x11os.path.os.system\x93.", DAMAGED),
+    "NumPy's own reader": (batch(call(b"numpy\nload", b"evil")), DAMAGED),
     "by number": (b"\x80\x02\x82\x01.", DAMAGED),
     "forged objects": (batch(FORGED), DAMAGED),
     "forged pixels": (batch(pixels=FORGED), DAMAGED),

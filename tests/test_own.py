@@ -14,7 +14,7 @@ from PIL import Image
 from helpers import batches
 from helpers.catalog import data_folder
 from helpers.data import open_data, pictures
-from helpers.own import names_below
+from helpers.images import names_below
 from helpers.survey import survey
 from workshop.__main__ import main
 from workshop.room import code_cells, notebook_files
@@ -108,9 +108,8 @@ def test_the_split_stays(folders):
     assert split() == second
     assert [Image.open(one).size for one in folders.glob("__parts/*/red/0.jpg")] == [(50, 40)]
     shutil.rmtree(folders / "red")
-    (folders / "facts.json").unlink()
-    split()
-    assert not [*folders.glob("__parts/*/red")]
+    split()  # a class less
+    assert not [*folders.glob("__parts/*/red/*")] and len(open_data("mine").facts.classes) == 2
 
 
 @pytest.mark.parametrize("given", [("train", "valid"), ("train", "test"), ("Train", "val", "test")])
@@ -166,6 +165,25 @@ def test_the_command_brings_a_folder_or_a_zip(folders, tmp_path, capsys):
         open_data("../data/mine")
 
 
+def test_a_picture_that_the_table_lists_and_nobody_has_is_left_out_with_a_word(table):
+    (table / "films" / "0.png").unlink()
+    (table / "films" / "1.png").rename(table / "films" / "1.heic")
+    text = (table / "labels.csv").read_text()
+    (table / "labels.csv").write_text(text.replace("\n1.png", "\n1.heic"))
+    assert sum(open_data("mine").facts.pictures.values()) == 28
+    left_out = [line for line in survey("mine") if line.startswith("left out")]
+    assert "0.png: in the table, but not there" in left_out[0] and "HEIC" in left_out[1]
+
+
+def test_of_two_folders_for_one_part_no_picture_is_dropped_without_a_word(folders):
+    for part in ("train", "val", "valid"):
+        for label in ("red", "green"):
+            shutil.copytree(folders / label, folders / part / label)
+    assert sum(open_data("mine").facts.pictures.values()) == 2 * 2 * 10
+    left_out = [line for line in survey("mine") if "picture of this part and class" in line]
+    assert len(left_out) == 2 * 10
+
+
 def test_what_lies_beside_the_parts_is_left_out_with_a_word(folders):
     for name in CLASSES:
         shutil.move(folders / name, folders / "train" / name)
@@ -177,24 +195,22 @@ def test_what_lies_beside_the_parts_is_left_out_with_a_word(folders):
 BROKEN = {  # own data, broken in one way: what is said
     "one folder for each class": shutil.rmtree,
     "no two classes": lambda folder: [shutil.rmtree(folder / name) for name in ("red", "blue")],
-    "'red' has no picture for the part": lambda folder: [
-        file.unlink() for file in list((folder / "red").iterdir())[2:]
-    ],
-    "delete it": lambda folder: [
-        open_data("mine"),
-        (folder / "facts.json").write_text('{"classes": '),
-    ],
-    "violet": lambda folder: [
-        open_data("mine"),
-        *(photo(folder / "violet" / f"{number}.jpg") for number in range(3)),
-    ],
-    "train, val, valid: two folders": lambda folder: [
-        shutil.copytree(folder / "red", folder / part / "red") for part in ("train", "val", "valid")
-    ],
     "cannot be the name of a class": lambda folder: (folder / "labels.csv").write_text(
         "ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n"
     ),
 }
+
+
+def test_a_class_with_too_few_pictures_is_named_and_said_to_need_more(folders):
+    for name in ("blue", "red"):
+        for file in list((folders / name).iterdir())[1:]:
+            file.unlink()
+    data = open_data("mine")
+    assert data.facts.unlabelled == () and "blue: 1 train, 0 valid, 0 test. Fewer" in [
+        line.partition(" than")[0] for line in survey("mine")
+    ]
+    with pytest.raises(FileNotFoundError, match=r"pictures in \['green'\]; expected some in .*red"):
+        pictures(data, "valid")
 
 
 @pytest.mark.parametrize("said", BROKEN)

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 
 from helpers import transfer
 from helpers.catalog import data_folder
-from helpers.data import FolderImages
+from helpers.data import Images, folder_samples
 from helpers.images import open_picture
 from helpers.training import best_device
 from helpers.transfer import LITE0, Backbone, Body, FeatureCache, load_backbone
@@ -194,7 +194,7 @@ def test_features_are_those_of_the_network_and_computed_once(
     assert (features.float() - truth).norm() < 0.01 * truth.norm()
     again, computed = load(folder, backbone, tmp_path / "cache")
     assert computed == 0 and torch.equal(again, features)
-    ours = FolderImages(folder, "ab")  # of helpers.data: the same files
+    ours = Images(folder_samples(folder, "ab"), 16, 3)  # of helpers.data: the same files
     cached = FeatureCache(ours, backbone, tmp_path / "cache").load()
     assert torch.equal(cached.images, features) and cached.labels.tolist() == images.targets
     ours.samples = ours.samples[::3]
@@ -232,5 +232,5 @@ def test_a_photo_folder_counts_what_the_others_count(tmp_path):
     photos = transfer.PhotoFolder(tmp_path)
     assert photos.classes == ["a", "b"] and photos.targets == [0, 1]
     assert photos[0][0].size == (32, 20)
-    theirs = FolderImages(tmp_path, ["a", "b"]).samples
+    theirs = folder_samples(tmp_path, ["a", "b"])
     assert [(str(file), label) for file, label in theirs] == photos.samples

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from helpers import serve
 from helpers.catalog import data_folder, replace
-from helpers.images import open_picture, picture_files
+from helpers.images import class_folders, names_below, open_picture
 from helpers.own import NAMES, can_be_class
 from helpers.training import best_device
 from helpers.transfer import Backbone, load_backbone, train_head
@@ -39,10 +39,8 @@ class Teacher:
 
     def pictures(self) -> dict[str, list[Path]]:
         """Return the pictures of each class, also those that were put into the folder by hand."""
-        found: dict[str, list[Path]] = {}
-        for file in picture_files(self.folder):
-            found.setdefault(file.parent.name, []).append(file)
-        return found
+        labels = class_folders(self.folder)
+        return {label.name: [label / name for name in names_below(label)] for label in labels}
 
     def keep(self, label: str, content: bytes) -> str:
         """Keep a picture of a class, without what the camera wrote into the file."""
