@@ -1,6 +1,5 @@
 """What the notebooks import: one room a subject, each small enough to read in one sitting.
 
-The way of one picture: data (a PNG becomes a tensor, decoded once) -> batches (tensors become
-batches) -> models (batches become logits) -> training (the model learns) -> report (its answers
-become a submission CSV); catalog knows the folders.
+The way of one picture: images (a PNG becomes a tensor) -> data (once for all) -> batches (tensors
+become batches) -> models (batches become logits) -> report (logits become answers).
 """

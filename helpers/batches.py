@@ -45,7 +45,7 @@ class SeededShuffle(Sampler[int]):
         """Choose the order of this epoch, as for torch's DistributedSampler."""
         self.epoch = epoch
 
-    def random_numbers(self) -> torch.Generator:  # Accelerate takes a `generator` for an attribute
+    def random_numbers(self) -> torch.Generator:  # one called `generator` Accelerate would replace
         """Return what draws the random numbers of this epoch."""
         return torch.Generator().manual_seed(1000 * self.seed + self.epoch)
 
@@ -94,7 +94,7 @@ class Batches:
         self.shuffle, self.augment = shuffle, augment
         self.mean = torch.as_tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
         self.std = torch.as_tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
-        self.sampler = SeededShuffle(len(pictures), seed)
+        self.sampler = SeededShuffle(len(pictures), seed)  # holds seed and epoch: see `fit`
 
     def to(self, device: torch.device) -> "Batches":
         """Move all pictures to a device: batches are then cut, augmented and normalised there."""
@@ -114,7 +114,7 @@ class Batches:
             if images.dtype == torch.uint8:
                 if self.augment:
                     images = self.augment(images, generator)
-                # not sub_: grey minus the means of three channels is grey in three channels
+                # not sub_: with the means of three channels, grey grows to three
                 images = images.float().div_(255).sub(self.mean).div_(self.std)
             yield images.float(), batch.labels
 

@@ -1,9 +1,9 @@
-"""Plain facts about each data set, and the folders this workshop uses."""
+"""Plain facts about each data set, the folders this workshop uses, and how a file is replaced."""
 
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -19,7 +19,7 @@ class Archive:
     urls: tuple[str, ...]  # the official place first
     size: int  # bytes
     unpacked: int  # bytes; what unpacks to more is refused
-    hash: str = ""  # as pooch writes it, "md5:…" or "sha256:…"; empty where none is known
+    hash: str = ""  # "md5:…" or "sha256:…"; empty where none is known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class DataSet:
     layout: str = "folders"  # or "csv", or "cifar"
     size: int = 64  # pixels: the side that pictures are resized to, unless another is asked for
     channels: int = 3  # RGB; 1 is grey
-    pictures: dict[str, int] = field(hash=False)  # how many each part of the real one has
+    pictures: dict[str, int]  # how many each part of the real one has
     needs: tuple[str, ...] = ()  # paths that must be there for it to be complete
     inner: str = ""  # the folder inside it that holds the parts
     archive: Archive | None = None  # None where a log-in is needed:

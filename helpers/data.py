@@ -22,7 +22,7 @@ from helpers.samples import sample_folder
 
 @dataclass(frozen=True)
 class OpenedData:
-    """A data set on this machine: its facts, its folder, and "sample" or "real"."""
+    """A data set on this machine: its facts, its folder, and "sample", "real" or "own"."""
 
     facts: DataSet
     root: Path

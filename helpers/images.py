@@ -10,11 +10,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # no other program is started
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # EPS would start Ghostscript
 ENDINGS = ("png", "jpg", "jpeg", "jfif", "mpo", "webp", "bmp", "tif", "tiff", "gif", "ppm")
 MOST_PIXELS = 100_000_000  # a picture with more is a mistake or a bomb
 USUAL_SCANS = 12  # of a progressive JPEG, at most; each one decodes all of it again
-LEAST_SIDE, LONGEST = 16, 50  # pixels; times the shorter side
+LEAST_SIDE, MOST_RATIO = 16, 50  # pixels; of the longer side to the shorter
 
 
 def is_picture(path: Path) -> bool:
@@ -37,7 +37,7 @@ def open_picture(source: Path | bytes, channels: int = 3) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)  # decodes nothing yet
         short, long = sorted(picture.size)
-        if short * long > MOST_PIXELS or short < LEAST_SIDE or long > LONGEST * short:
+        if short * long > MOST_PIXELS or short < LEAST_SIDE or long > MOST_RATIO * short:
             raise ValueError(
                 f"it is {picture.width}×{picture.height} pixels. Expected at least {LEAST_SIDE} "
                 f"each way, at most {MOST_PIXELS / 1e6:.0f} million, and no strip"
@@ -53,7 +53,7 @@ def open_picture(source: Path | bytes, channels: int = 3) -> Image.Image:
         return picture.convert("L" if channels == 1 else "RGB")
     except Image.UnidentifiedImageError:
         raise ValueError(f"{name} is not a picture in one of {', '.join(FORMATS)}.") from None
-    except Exception as error:  # broken files make Pillow raise nearly anything
+    except Exception as error:  # those above; and broken files make Pillow raise nearly anything
         raise ValueError(f"{name} cannot be used: {error}.") from error
 
 
@@ -89,7 +89,8 @@ def read_table(csv_file: Path, labelled: bool = False) -> dict[str, str]:
     rows = {}
     with Path(csv_file).open(encoding="utf-8-sig", newline="") as stream:
         table = csv.DictReader(stream, restval="")
-        if not {"ID", "Label" if labelled else "ID"} <= set(names := table.fieldnames or []):
+        names = table.fieldnames or []
+        if "ID" not in names or (labelled and "Label" not in names):
             found = f"The first line of {csv_file} is {','.join(names)!r}"
             raise ValueError(f"{found}; expected ID,Label, with commas and in these letters.")
         for row in table:

@@ -75,7 +75,7 @@ def find(folder: Path) -> tuple[list[Picture], dict[Path, str]]:
         )
     if all(map(str.isdecimal, labels)):  # 02 is before 10 for whoever sorts names: ImageFolder
         digits = max(map(len, labels))
-        pictures = [(part, label and label.zfill(digits), *n) for part, label, *n in pictures]
+        pictures = [(part, label and label.zfill(digits), *rest) for part, label, *rest in pictures]
     return pictures, left_out
 
 

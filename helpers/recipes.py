@@ -16,7 +16,7 @@ LENET_RATE = 2e-3  # the highest learning rate of the one-cycle schedule
 
 
 def train_and_valid(data: OpenedData) -> tuple[Pictures, Pictures]:
-    """Return the training and the validation pictures that steps 04 to 09 share."""
+    """Return the training and the validation pictures that steps 05 to 09 share."""
     everything = pictures(data, "train")
     if "valid" in data.facts.pictures:
         return everything, pictures(data, "valid")

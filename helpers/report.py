@@ -1,4 +1,4 @@
-"""From a trained network to answers: predictions, the scores of each class, the submission CSV."""
+"""From a trained network to answers: predictions, each class's scores, checks of a submission."""
 
 from itertools import zip_longest
 from pathlib import Path
@@ -31,7 +31,7 @@ def submission_faults(file: Path, test_csv: Path, classes: int) -> list[str]:
     if lines[:1] != ["ID,Label"]:  # a byte order mark is seen, too
         return [f"The first line must be ID,Label. Found: {''.join(lines[:1])!r}."]
     for number, (line, name) in enumerate(zip_longest(lines[1:], names), start=2):
-        if line not in [f"{name},{label}" for label in range(classes)]:
+        if name is None or line not in [f"{name},{label}" for label in range(classes)]:
             wanted = f"{name} and a number from 0 to {classes - 1}" if name else "the end"
             return [f"Line {number} must be {wanted}. Found: {line or ''!r}."]
     return []

@@ -79,8 +79,8 @@ def train_epoch(
     sums = torch.tensor([float(total_loss), float(correct), count], device=device)
     if optimizer and distributed.is_initialized():
         distributed.all_reduce(sums)  # what the other processes saw counts: see scale.py
-    total_loss, correct, count = sums.tolist()
-    return Scores(total_loss / count, correct / count)
+    loss_sum, right, count = sums.tolist()
+    return Scores(loss_sum / count, right / count)
 
 
 @torch.no_grad()
@@ -117,8 +117,9 @@ def fit(
     run : Path, optional
         Folder for model.safetensors (the best network so far), history.csv, metrics.json and
         last.pt, written after each epoch.
-    loss_fn, scheduler
-        The mean loss of a batch, cross-entropy if there is none; what is stepped after each batch.
+    loss_fn, scheduler, precision
+        The mean loss of a batch, cross-entropy if there is none; what is stepped after each batch;
+        what `mixed_precision` returns.
     resume : bool
         True to go on from last.pt, if there is one, as if nothing had happened.
     notes, desc, loggers
@@ -197,7 +198,7 @@ def _keep(run: Path, parts: dict, settings: str, history: list[dict], notes: dic
     write_metrics(run, notes | numbers | {"device": next(model.parameters()).device.type})
     # last.pt at last: a run that dies sooner does this epoch once more, and writes all of it
     state = {name: part.state_dict() for name, part in parts.items()}
-    # NumPy's numbers, which learning rates often are, become Python's: no others are read back
+    # NumPy's numbers, as learning rates may be, become Python's: weights_only reads no others
     state = tree_map_only(np.generic, np.generic.item, state)
     state |= {"settings": settings, "history": history}
     state["random"] = {kind: of.get_rng_state() for kind, of in _generators(model).items()}
@@ -243,7 +244,7 @@ def save_model(model: nn.Module, file: Path) -> None:
 
 
 def load_model(file: Path, model: nn.Module | None = None) -> nn.Module:
-    """Read a network back, in evaluation mode; one of your own needs `model`, like it, to fill."""
+    """Read a network back, in evaluation mode; another class needs `model`, one like it."""
     if model is None:
         with safetensors.safe_open(file, framework="pt") as opened:
             about = json.loads(opened.metadata()["network"])

@@ -19,9 +19,9 @@ from conftest import quick
 
 from helpers import data, plots
 from helpers.catalog import AOI, DATA_SETS, FOOD, PETS
+from helpers.checks.reference import code_cells
 from helpers.samples import aoi, sample_folder
 from helpers.samples.solar import solar_cells
-from workshop.room import code_cells
 
 MOST = 12  # photographs in each folder
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from helpers import checks
 from helpers.checks import reference
-from workshop.room import BEGIN, END, STUB, code_cells, notebook_files
+from helpers.checks.reference import code_cells
+from workshop.room import BEGIN, END, STUB, notebook_files
 
 NAMES = sorted(checks.EXERCISES)
 LIBRARIES = {"torch": torch, "nn": nn, "np": np, "pd": pd, "cv2": cv2}

@@ -19,8 +19,9 @@ from conftest import REPOSITORY, notebook_cell, quick
 from helpers import plots, recipes
 from helpers.batches import stratified_split
 from helpers.catalog import FOOD, data_folder
+from helpers.checks.reference import code_cells
 from helpers.samples import sample_folder
-from workshop.room import code_cells, notebook_files
+from workshop.room import notebook_files
 
 
 def said(step):

@@ -13,11 +13,12 @@ from PIL import Image
 
 from helpers import batches
 from helpers.catalog import data_folder
+from helpers.checks.reference import code_cells
 from helpers.data import open_data, pictures
 from helpers.images import names_below
 from helpers.survey import survey
 from workshop.__main__ import main
-from workshop.room import code_cells, notebook_files
+from workshop.room import notebook_files
 
 CLASSES = ("red", "green", "blue")
 

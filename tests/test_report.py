@@ -33,6 +33,7 @@ FAULTS = {
     "\ufeffID,Label\nx.png,0\n": "must be ID,Label. Found: '\\ufeffID,Label'",
     "ID,Label\nx.png,0\ny.png,2\n": "Line 4 must be z.png and a number from 0 to 2. Found: ''",
     "ID,Label\nx.png,0\ny.png,2\nz.png,1\nq.png,1\n": "Line 5 must be the end. Found: 'q.png,1'",
+    "ID,Label\nx.png,0\ny.png,2\nz.png,1\nNone,0\n": "Line 5 must be the end",
     "ID,Label\nx.png,0\nx.png,0\ny.png,2\nz.png,1\n": "Line 3 must be y.png",
     "ID,Label\nx.png,0\ny.png,2.0\nz.png,1\n": "Found: 'y.png,2.0'",
     "ID,Label\nx.png,0\ny.png,3\nz.png,1\n": "a number from 0 to 2. Found: 'y.png,3'",

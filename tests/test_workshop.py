@@ -72,7 +72,7 @@ def test_saving_is_repeatable(place, monkeypatch):
 def test_cleaning_spares_real_data_and_your_work(place):
     kept = ["data/aoi/real/a", "data/samples/a", "data/weights/a", "data/mine/sample/a"]
     kept += ["workbook/01.ipynb", "data/aoi/download/a"]
-    gone = ["data/aoi/sample/a", "data/aoi/sample-1/a", "data/food/cache/b", "runs/r/m", "build/a"]
+    gone = ["data/aoi/sample/a", "data/drawn_cells/a", "data/food/cache/b", "runs/r/m", "build/a"]
     for name in kept + gone:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).touch()

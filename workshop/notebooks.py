@@ -17,7 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 from traitlets.config import Config
 
-from helpers.catalog import DATA_SETS, REPOSITORY, home, replace
+from helpers.catalog import DATA_SETS, REPOSITORY, data_folder, home, replace
 from workshop.room import NOTEBOOKS, for_reading, jupyter_environment, notebook_files
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -156,9 +156,9 @@ def site() -> None:
 
 def clean() -> None:
     """Remove what can be made again: build/, runs/, samples and caches; no real data."""
-    made = [home() / "build", home() / "runs"]
+    made = [home() / "build", home() / "runs", data_folder("drawn_cells")]
     for name in DATA_SETS:  # a folder of your own pictures may hold a class called sample
-        made += [*(home() / "data" / name).glob("sample*"), home() / "data" / name / "cache"]
+        made += [data_folder(name) / "sample", data_folder(name) / "cache"]
     for folder in filter(Path.is_dir, made):
         shutil.rmtree(folder, ignore_errors=True)  # Windows keeps what a kernel holds open
         done = "Could not remove all of" if folder.exists() else "Removed"

@@ -32,12 +32,6 @@ def notebook_files(only: str | None = None) -> list[Path]:
     return chosen
 
 
-def code_cells(file: Path) -> list[str]:
-    """Return the sources of a notebook's code cells, without the lines that only IPython knows."""
-    cells = nbformat.read(file, as_version=4).cells
-    return [re.sub(r"^%%.*\n", "", one.source) for one in cells if one.cell_type == "code"]
-
-
 def cut(notebook: nbformat.NotebookNode) -> bytes:
     """Make a notebook the attendee's copy: no outputs, a stub for each solution."""
     notebook.metadata.pop("widgets", None)

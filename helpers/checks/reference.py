@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from helpers.catalog import REPOSITORY
@@ -13,16 +14,21 @@ from helpers.training import best_device
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
-def _code_cells(step: str) -> list[str]:
-    (file,) = (REPOSITORY / "notebooks").glob(f"{step}_*.ipynb")
+def code_cells(file: Path) -> list[str]:
+    """Return the sources of a notebook's code cells, without the lines that only IPython knows."""
     cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return [re.sub(r"^%%.*\n", "", source) for source in sources]
+
+
+def _cells(step: str) -> list[str]:
+    return code_cells(*(REPOSITORY / "notebooks").glob(f"{step}_*.ipynb"))
 
 
 def source(step: str, name: str) -> str:
     """Return the source of the cell in which the complete notebook defines `name`."""
     definition = re.compile(rf"^(def|class) {name}\b", re.MULTILINE)
-    (code,) = (code for code in _code_cells(step) if BEGIN in code and definition.search(code))
+    (code,) = (code for code in _cells(step) if BEGIN in code and definition.search(code))
     return "\n".join(line for line in code.splitlines() if line.strip() not in (BEGIN, END))
 
 
@@ -32,7 +38,7 @@ def build(step: str, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
     The one value that exercises use, `device`, is the attendee's, if it is among the names `known`.
     """
     space: dict[str, Any] = {"__name__": "__main__", "device": known.get("device", best_device())}
-    cells = [code for code in _code_cells(step) if not code.startswith("%")]  # a magic of Jupyter
+    cells = [code for code in _cells(step) if not code.startswith("%")]  # a magic of Jupyter
     for code in cells:
         for statement in ast.parse(code).body:
             if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):

@@ -1,4 +1,4 @@
-"""The samples, stand-ins for the real data sets: three are shipped as archives, AOI is drawn."""
+"""The samples, stand-ins for the real data sets: shipped as archives, or drawn (AOI)."""
 
 import gzip
 import shutil

@@ -3,7 +3,8 @@
 import datetime
 
 from helpers.catalog import REPOSITORY
-from workshop.room import code_cells, notebook_files
+from helpers.checks.reference import code_cells
+from workshop.room import notebook_files
 
 from . import machine
 
