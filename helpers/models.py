@@ -91,7 +91,8 @@ def memory_estimate(model: nn.Module, picture: Sequence[int], batch_size: int) -
     parts = {"weights": weights, "gradients": trained, "optimiser": 2 * trained}  # two moments
     one = next(model.parameters()).new_zeros(1, *picture)
     # by address: a layer whose output lies where its input does only views or overwrites it
-    kept = {y.data_ptr(): y.nbytes for y in [one, *(y for _, y in layer_outputs(model, one))]}
+    kept = [y.untyped_storage() for y in [one, *(y for _, y in layer_outputs(model, one))]]
+    kept = {storage.data_ptr(): storage.nbytes() for storage in kept}
     parts["activations"] = batch_size * sum(kept.values())
     return parts | {"total": sum(parts.values())}
 
@@ -99,10 +100,14 @@ def memory_estimate(model: nn.Module, picture: Sequence[int], batch_size: int) -
 def layer_outputs(model: nn.Module, pictures: Tensor) -> list[tuple[nn.Module, Tensor]]:
     """Return each layer and each block of layers with its output, in the order they end."""
     seen, was_training = [], model.training
+
+    def note(layer: nn.Module, _, output: Tensor) -> None:
+        if isinstance(output, Tensor):  # attention gives two
+            seen.append((layer, output))
+
     with ExitStack() as hooks:
         for layer in model.modules():
-            note = layer.register_forward_hook(lambda one, _, output: seen.append((one, output)))
-            hooks.enter_context(note)
+            hooks.enter_context(layer.register_forward_hook(note))
         model.eval()(pictures)
     model.train(was_training)
     return seen

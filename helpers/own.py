@@ -3,7 +3,7 @@
     data/my_pictures/cats/…, dogs/…             yours: a folder for each class; or these folders in
                                                 train/ and valid/ or test/; or a CSV with ID and
                                                 Label, and a folder with its pictures
-    data/my_pictures/facts.json                 title, channels, size, mean and deviation
+    data/my_pictures/facts.json                 classes, channels, size, mean and deviation
     data/my_pictures/__parts/train/cats/…       the split: links to your pictures, no copies
 
 A split stays: a new picture joins the part that lacks most, one that you deleted leaves its part.
@@ -69,9 +69,10 @@ def find(folder: Path) -> tuple[list[Picture], dict[Path, str]]:
     pictures = [one for one in listed if one[-1] not in left_out]
     labels = {label for _, label, *_ in pictures} - {""}
     if len(labels) < 2:
+        why = "".join(f" {file} is {reason}." for file, reason in [*left_out.items()][:1])
         raise FileNotFoundError(
             f"{folder} has no two classes. Expected one folder of pictures for each class, or "
-            "these in train/ and valid/, or a CSV with ID and Label and a folder of pictures."
+            f"these in train/ and valid/, or a CSV with ID and Label and a folder of pictures.{why}"
         )
     if all(map(str.isdecimal, labels)):  # 02 is before 10 for whoever sorts names: ImageFolder
         digits = max(map(len, labels))
@@ -93,7 +94,7 @@ def _by_folders(folder: Path) -> Iterator[Picture]:
         if place != folder and not part:
             yield "", "", place.name, place
             continue
-        for inside in images.class_folders(place) or [place]:
+        for inside in images.class_folders(place) or ([place] if part == "test" else []):
             label = "" if inside == place else inside.name  # a test set may have no classes
             for file in images.files_below(inside):
                 yield part, label, file.relative_to(inside).as_posix(), file
@@ -163,7 +164,7 @@ def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) 
     """Read facts.json; measure and write it where there is none."""
     file, tree = folder / "facts.json", folder / PARTS
     if not file.is_file():
-        about = {"title": name.replace("_", " "), "channels": 3, "size": 64}
+        about = {"title": name.replace("_", " "), "classes": classes, "channels": 3, "size": 64}
         names = images.names_below(tree / "train")
         some = [tree / "train" / name for name in names[:: 1 + len(names) // 1000]]
         pixels = torch.stack([images.squeezed(images.open_picture(one), 64) for one in some])
@@ -174,7 +175,13 @@ def _facts(name: str, folder: Path, classes: list[str], counts: dict[str, int]) 
         about["mean"], about["std"] = ([round(x, 3) for x in one.tolist()] for one in (mean, std))
         text = json.dumps(about, indent=2, ensure_ascii=False)
         replace(file, lambda part: part.write_text(text + "\n", encoding="utf-8"))
-    about = json.loads(file.read_text(encoding="utf-8")) | {"classes": classes}
-    about |= {key: tuple(about[key]) for key in ("classes", "mean", "std")}
     known = any(images.names_below(tree / "test" / label) for label in classes)
-    return DataSet(name=name, **about, pictures=counts, unlabelled=() if known else ("test",))
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        if about["classes"] != classes:  # a network that was trained would mistake one for another
+            listed, found = ", ".join(about["classes"]), ", ".join(classes)
+            raise ValueError(f"it lists the classes {listed}; there are {found}")
+        about |= {key: tuple(about[key]) for key in ("classes", "mean", "std")}
+        return DataSet(name=name, **about, pictures=counts, unlabelled=() if known else ("test",))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file}: {error}. Correct it, or delete it: it is made anew.") from None

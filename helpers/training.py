@@ -58,8 +58,11 @@ def train_epoch(
     """
     model.train(optimizer is not None)
     device = next(model.parameters()).device
+    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
     total_loss, correct, count = 0, 0, 0
     for pictures, labels in loader:
+        if optimizer and normed and len(labels) == 1 and count:
+            continue  # one picture has no spread: batch norm cannot learn from it
         pictures, labels = pictures.to(device), labels.to(device)
         with torch.autocast(device.type, precision, enabled=precision is not None):
             logits = model(pictures)

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from helpers.catalog import data_folder, replace
 from helpers.data import Pictures, mark_of
-from helpers.images import class_folders, names_below, open_picture
+from helpers.images import names_below, open_picture
 from helpers.training import best_device, mixed_precision, train_epoch
 
 VGG16 = torchvision.models.VGG16_Weights.DEFAULT
@@ -161,13 +161,14 @@ class PhotoFolder(ImageFolder):
     """torchvision's ImageFolder over the files that count as pictures, read by `open_picture`."""
 
     def __init__(self, folder: Path, transform: Callable | None = None) -> None:
-        files = {Path(folder, name) for name in names_below(Path(folder))}
-        options = {"loader": open_picture, "is_valid_file": lambda file: Path(file) in files}
+        self.files = {Path(folder, name) for name in names_below(Path(folder))}
+        options = {"loader": open_picture, "is_valid_file": lambda file: Path(file) in self.files}
         super().__init__(folder, transform, **options)
 
     def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the folders with pictures, sorted, and their labels."""
-        names = [folder.name for folder in class_folders(Path(directory))]
+        inside = {file.relative_to(directory).parts for file in self.files}
+        names = sorted({name for name, *below in inside if below})
         return names, {name: label for label, name in enumerate(names)}
 
 

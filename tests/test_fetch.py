@@ -11,6 +11,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -271,7 +272,14 @@ def test_aoi_is_taken_as_people_have_it(aoi, home, capsys, change):
     assert f"3 train (of 2,528){tests} pictures" in capsys.readouterr().out
 
 
-def test_aoi_without_its_files_says_which_and_where_from(home, aoi):
+def test_aoi_without_its_files_says_which_and_where_from(home, aoi, official):
+    official()
+    (aoi / "train_images").rename(aoi / "elsewhere")
+    (aoi / ZIP).write_bytes(FOOD)
+    with pytest.raises(ValueError, match="not AOI defect inspection: there is no train_images"):
+        room.data(None, aoi)
+    assert_complete(home)  # the rest was taken
+    (aoi / "elsewhere").rename(aoi / "train_images")
     with pytest.raises(FileNotFoundError, match="has no file that this workshop knows"):
         room.data(None, home)
     with pytest.raises(FileNotFoundError, match=f"train.csv, .* from {catalog.AOI.page}, then"):
@@ -306,6 +314,17 @@ def test_a_full_disk_leaves_no_data(home, tmp_path, official, capsys):
     assert "File too large" in capsys.readouterr().err
     assert_absent(home)
     assert main(["data", "--from", str(tmp_path)]) == 0
+    assert_complete(home)
+
+
+def test_what_could_not_be_unpacked_is_not_fetched_again(home, official, monkeypatch):
+    with Server({ZIP: FOOD}) as server:
+        official(server)
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no room"):
+            patch.setattr(room, "_unpack", Mock(side_effect=OSError("no room")))
+            fetch("food")
+        fetch("food")
+        assert server.asked == [""]
     assert_complete(home)
 
 

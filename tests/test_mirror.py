@@ -66,6 +66,7 @@ def test_it_gives_out_what_the_catalog_knows(folder):
         for name, body in FILES.items():
             assert get(f"{url}/{name}").content == body
         assert get(f"{url}/{ZIP}", Range="bytes=7999990-").content == FILES[ZIP][-10:]
+    (folder.parent / "train.csv").touch()
     with pytest.raises(FileNotFoundError, match="that this workshop knows"):
         mirror.serve(folder.parent)
 

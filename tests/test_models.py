@@ -35,6 +35,26 @@ def test_the_estimate_counts_what_can_be_counted_by_hand():
     assert model.training  # left as it was
 
 
+@pytest.mark.parametrize("last", [nn.MultiheadAttention(4, 1), nn.Threshold(0, 0)])
+def test_the_estimate_counts_tensors_and_no_view_twice(last):
+    class Cut(nn.Module):  # what it gives is a part of what it got, and lies there
+        def forward(self, x):
+            return x[:, :2]
+
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.cut, self.last = nn.Linear(4, 4, bias=False), Cut(), last
+
+        def forward(self, x):
+            x = self.first(x)
+            self.last(*[x] * (3 if isinstance(self.last, nn.MultiheadAttention) else 1))
+            return self.cut(x)
+
+    extra = 0 if isinstance(last, nn.MultiheadAttention) else 4 * 4
+    assert memory_estimate(Asks(), (4,), batch_size=1)["activations"] == 4 * (4 + 4) + extra
+
+
 def test_what_is_saved_is_measured():
     model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3))
     batch = torch.zeros(10, 8)

@@ -109,6 +109,7 @@ def test_the_split_stays(folders):
     assert split() == second
     assert [Image.open(one).size for one in folders.glob("__parts/*/red/0.jpg")] == [(50, 40)]
     shutil.rmtree(folders / "red")
+    (folders / "facts.json").unlink()
     split()  # a class less
     assert not [*folders.glob("__parts/*/red/*")] and len(open_data("mine").facts.classes) == 2
 
@@ -185,6 +186,13 @@ def test_of_two_folders_for_one_part_no_picture_is_dropped_without_a_word(folder
     assert len(left_out) == 2 * 10
 
 
+def test_a_validation_part_without_classes_is_none(folders):
+    for label in CLASSES:
+        shutil.copytree(folders / label, folders / "train" / label)
+    shutil.copytree(folders / "red", folders / "valid")
+    assert open_data("mine").facts.pictures == {"train": 18, "valid": 6, "test": 6}
+
+
 def test_what_lies_beside_the_parts_is_left_out_with_a_word(folders):
     for name in CLASSES:
         shutil.move(folders / name, folders / "train" / name)
@@ -196,6 +204,17 @@ def test_what_lies_beside_the_parts_is_left_out_with_a_word(folders):
 BROKEN = {  # own data, broken in one way: what is said
     "one folder for each class": shutil.rmtree,
     "no two classes": lambda folder: [shutil.rmtree(folder / name) for name in ("red", "blue")],
+    "0.png is in the table, but not there": lambda folder: (folder / "labels.csv").write_text(
+        "ID,Label\n0.png,a\n1.png,b\n"
+    ),
+    "delete it": lambda folder: [
+        open_data("mine"),
+        (folder / "facts.json").write_text('{"classes": '),
+    ],
+    "violet": lambda folder: [
+        open_data("mine"),
+        *(photo(folder / "violet" / f"{number}.jpg") for number in range(3)),
+    ],
     "cannot be the name of a class": lambda folder: (folder / "labels.csv").write_text(
         "ID,Label\nred/1.jpg,../x\ngreen/1.jpg,b\n"
     ),

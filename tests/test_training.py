@@ -228,6 +228,16 @@ def test_a_loss_that_is_no_number_stops_the_training(rate, size, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_lone_last_picture_is_left_out_where_batch_norm_cannot_learn_from_it():
+    def normed():
+        return nn.Sequential(nn.Flatten(), nn.Linear(400, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    for make, steps in ((normed, 2), (lambda: LeNet(2, size=20), 3)):
+        parts = setup(make, train=batches(17))
+        fit(**parts, epochs=1)
+        assert next(iter(parts["optimizer"].state.values()))["step"] == steps
+
+
 class Notes:
     """A logger that remembers what it was told."""
 

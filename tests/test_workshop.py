@@ -174,6 +174,7 @@ def test_a_real_kernel_says_which_cell_to_run(run_cell):
     [
         "pritn(1)",  # a slip of the keys
         "import string\nstring.Template('$x').substitute()",  # another error
+        "factor = 2\nexec('def f(): return factor', mine := {})\nmine['f']()",  # as in a module
     ],
 )
 def test_other_errors_keep_their_traceback(run_cell, source):

@@ -45,7 +45,7 @@ def data(name: str | None, source: Path | None) -> None:
     elif name:
         own(name, source)
     elif source:
-        for known in files_in(source):
+        for known in reversed(files_in(source)):  # AOI last: it may be incomplete
             fetch(known, source)
     else:
         print(table())
@@ -172,7 +172,9 @@ def _take(archive: Archive, source: Path) -> Path:
 
 def _download(archive: Archive, work: Path) -> Path:
     """Bring a file into the folder `work` from the first address that has the right one."""
-    urls = [*archive.urls]
+    urls, file = [*archive.urls], work / archive.file
+    if file.is_file() and _fits(file, archive.hash, archive.size):
+        return file  # there was no room to unpack it
     if mirror := os.environ.get("WORKSHOP_MIRROR", "").strip().rstrip("/"):
         mirror = mirror if "://" in mirror else f"http://{mirror}"  # people leave it out
         urls.insert(0, f"{mirror}/{archive.file}")
@@ -181,7 +183,7 @@ def _download(archive: Archive, work: Path) -> Path:
         try:
             _receive_all(url, part, archive.size)
             if _fits(part, archive.hash, archive.size):
-                return part.replace(work / archive.file)
+                return part.replace(file)
             part.unlink()
             print(f"{url} is damaged or another file. It was deleted.")
         except ConnectionError as error:

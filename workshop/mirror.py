@@ -23,6 +23,8 @@ async def serving(folder: Path, port: int) -> None:
     # AOI is everybody's own to get: it needs a log-in
     files = [file for name, file in files_in(folder).items() if name != "aoi"]
     files = [file for file in files if not (folder / file).is_symlink()]  # it may lead elsewhere
+    if not files:
+        raise FileNotFoundError(f"{folder} has no archive or weights that this workshop knows.")
     paths = f"/({'|'.join(map(re.escape, files))})"  # no spelling of .. leads out
     application = Application([(paths, StaticFileHandler, {"path": folder})])
     # seconds: who opens connections and asks nothing does not keep the room out

@@ -50,7 +50,8 @@ def _made_in(source: str) -> set[str]:
 def _show(shell, kind: type, error: NameError, trace: TracebackType, tb_offset=None) -> None:
     """Show the advice where there is one, else the usual traceback."""
     cell = shell.history_manager.input_hist_raw[-1]
-    if error.name and (said := advice(error.name, Path(os.environ["JPY_SESSION_NAME"]), cell)):
+    is_new = error.name and error.name not in shell.user_ns  # else a module of theirs lacks it
+    if is_new and (said := advice(error.name, Path(os.environ["JPY_SESSION_NAME"]), cell)):
         shell._showtraceback(kind, error, [said])
     else:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
