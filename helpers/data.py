@@ -47,7 +47,8 @@ def open_data(name: str) -> OpenedData:
         return OpenedData(facts, real, "real")
     if wanted != "sample" and real.exists():
         print(f"{real} has no {missing}, so it is not used. See: python -m workshop data {name}")
-    root = sample_folder(facts)
+    sample = data_folder(name) / "sample"
+    root = sample if sample.is_dir() else sample_folder(facts)  # made at the first use
     print(f"{facts.title}: a drawn sample in the layout of the real data set")
     return OpenedData(facts, root, "sample")
 
