@@ -212,7 +212,7 @@ def gpu(quick):
         return
     cells = seeded_cells("11")
     lines = r"^(?:(?:import|from) |(?:data|facts|train, test|device|precision) = ).*"
-    parts = r"def (whitening|small_shifts|six_views|recorded|step_of)|RATES =|quick"
+    parts = r"def (whitening|half_mirrored|six_views|recorded|step_of)|RATES =|quick"
     used = re.findall(lines, "\n".join(cells), flags=re.M)
     used += [cell for cell in cells if re.search(parts, cell)]
     seconds, shares = [], []
