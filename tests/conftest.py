@@ -74,7 +74,7 @@ def notebook_cell(step, text):
 
 def quick(source):
     """Return a notebook's code with two epochs, steps or seeds each, and smaller pictures."""
-    source = re.sub(r"^([A-Z][A-Z_, ]* = ).* else ", r"\1", source, flags=re.M)  # of two, the second
+    source = re.sub(r"^([A-Z][A-Z_, ]* = ).* else ", r"\1", source, flags=re.M)  # the second
     source = re.sub(r"^((?:EPOCHS|SAME)\b.* = )\d+", r"\g<1>2", source, flags=re.M)
     source = re.sub(r"(^SIZE = |\bside=)\d+", r"\g<1>64", source, flags=re.M)
     counts = r"epochs=|steps=|train, |train_features, |for (?:_|seed) in (?:tqdm\()?range\("
