@@ -337,6 +337,7 @@ DOWNLOADS = {
     "a page": ((test_fetch.page,), "A web page came instead of http.*Log in with a browser"),
     "one bit flipped": ((test_fetch.flipped,), "is damaged or another file. It was deleted"),
     "length too long": ((says(200, FOOD, length=len(FOOD) + 9),), "broken: IncompleteRead"),
+    "body byte by byte": ((test_fetch.drip(1, 0.01),), "is too slow. What came is kept"),
     "too many bytes": ((says(200, FOOD + bytes(10**7)),), "is damaged or another file"),
     "falls silent": ((test_fetch.drip(1, 2),), "Read timed out"),
 }
@@ -345,6 +346,7 @@ DOWNLOADS = {
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(fetch, "PAUSES", [0.01] * 4)
+    monkeypatch.setattr(fetch, "SLOW_SECONDS", 0.3)
     monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.3))
     monkeypatch.delenv("WORKSHOP_MIRROR", raising=False)
 

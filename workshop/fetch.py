@@ -36,6 +36,7 @@ AOI_BY_HAND += "python -m workshop data aoi --from FOLDER"
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each further try
 PIECE = 256 * 1024  # bytes
 TIMEOUT = 10.0  # seconds: to connect, and without a byte
+SLOW_SECONDS, LEAST_SPEED = 20.0, 20_000  # after so long, fewer bytes a second are too few
 
 
 def data(name: str | None, source: Path | None) -> None:
@@ -242,6 +243,7 @@ def _receive(url: str, part: Path, size: int) -> None:
                 "Log in with a browser and run this again."
             )
         start = start if response.status_code == 206 else 0
+        since = time.monotonic()
         bar = tqdm(total=size, initial=start, unit="B", unit_scale=True, desc=Path(url).name)
         with part.open("ab" if start else "wb") as file, bar:
             # read1 gives what has come; read would lose the piece in which a connection breaks
@@ -249,3 +251,7 @@ def _receive(url: str, part: Path, size: int) -> None:
                 bar.update(file.write(piece))
                 if file.tell() > size:
                     break
+                seconds = time.monotonic() - since
+                if seconds > SLOW_SECONDS and file.tell() - start < LEAST_SPEED * seconds:
+                    kept = "What came is kept: run this again to go on."
+                    raise ConnectionError(f"{url} is too slow. {kept}")
