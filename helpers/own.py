@@ -104,11 +104,8 @@ def _by_table(table: Path) -> Iterator[Picture]:
     """Yield what a CSV lists; its pictures lie beside it or in a folder beside it."""
     part = NAMES.get(table.stem.lower(), "")
     rows = images.read_table(table, labelled=part != "test")
-    places = [
-        table.with_name(f"{table.stem}_images"),
-        table.parent,
-        *images.class_folders(table.parent),
-    ]
+    places = [table.with_name(f"{table.stem}_images"), table.parent]
+    places += images.class_folders(table.parent)
     place = max(places, key=lambda place: sum((place / name).is_file() for name in rows))
     for name, label in rows.items():
         if not can_be_class(label) and (label or part != "test"):

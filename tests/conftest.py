@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,12 @@ def quick(source):
     source = re.sub(r"(^SIZE = |\bside=)\d+", r"\g<1>64", source, flags=re.M)
     counts = r"epochs=|steps=|train, |train_features, |for (?:_|seed) in (?:tqdm\()?range\("
     return re.sub(rf"(\b(?:{counts}))(?!1\b)\d+", r"\g<1>2", source)
+
+
+def free_port():
+    """Return a port that nobody listens at, as text."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
 
 
 def run_process(command, cwd=REPOSITORY, timeout=300, **environment):

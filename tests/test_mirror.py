@@ -13,7 +13,7 @@ from threading import Thread
 import numpy as np
 import pytest
 import requests
-from conftest import REPOSITORY
+from conftest import REPOSITORY, free_port
 
 from workshop import mirror
 
@@ -35,14 +35,9 @@ def folder(tmp_path):
     return stick
 
 
-def free_port():
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
-
-
 @contextmanager
 def serving(folder):
-    port, loop = free_port(), asyncio.new_event_loop()
+    port, loop = int(free_port()), asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever)
     thread.start()
     task = asyncio.run_coroutine_threadsafe(mirror.serving(folder, port), loop)
@@ -73,7 +68,7 @@ def test_it_gives_out_what_the_catalog_knows(folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C can be sent on Windows")
 def test_the_command_prints_the_address_serves_and_stops(folder, home):
-    port = str(free_port())
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "workshop", "mirror", folder, "--port", port],
         cwd=REPOSITORY,

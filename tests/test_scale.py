@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import notebook_cell, run_process, run_python
+from conftest import free_port, notebook_cell, run_process, run_python
 
 from helpers import scale
 from helpers.catalog import run_folder
@@ -49,11 +48,6 @@ def same(folder, history):
     columns = ["train_loss", "valid_loss"]  # the order of additions differs, nothing else
     np.testing.assert_allclose(found[columns], history[columns][: len(found)], rtol=1e-4)
     return len(found)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:  # 0: any free one
-        return str(free.getsockname()[1])
 
 
 LAUNCHER = """
